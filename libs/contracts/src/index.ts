@@ -1,1 +1,4 @@
-export {};
+export * from './deliver.job.js';
+export * from './error-codes.js';
+export * from './limits.js';
+export * from './scopes.js';

@@ -1,1 +1,2 @@
-export {};
+export { DeliverQueue, type NewTicket, type QueueEvents, type Ticket } from './deliver-queue.js';
+export { DueListener } from './due-listener.js';

@@ -1,0 +1,80 @@
+/** How one variable is read: its kind decides what is accepted and what the Config holds. */
+export type Variable =
+  | { kind: 'text'; default: string | null; about: string; secret?: boolean; lengthMin?: number }
+  | { kind: 'integer'; default: number; min: number; max: number; about: string }
+  | { kind: 'flag'; default: boolean; about: string }
+  | { kind: 'choice'; default: string; of: readonly string[]; about: string };
+
+/**
+ * Every variable Posthorn reads, in the order of .env.example (generated from this table). Nobody else reads
+ * process.env. What could lose data or open a hole begins with DANGEROUS_.
+ */
+export const VARIABLES = {
+  DATABASE_URL: {
+    kind: 'text',
+    default: null,
+    secret: true,
+    about:
+      'PostgreSQL 15 or later, as postgres://user:password@host:port/database. Unset: `posthorn up` runs an embedded server in POSTHORN_DATA_DIR.',
+  },
+  POSTHORN_DATA_DIR: { kind: 'text', default: '.data', about: 'Where the embedded PostgreSQL keeps its data.' },
+  HOST: { kind: 'text', default: '127.0.0.1', about: 'The address that the api listens on; 0.0.0.0 in a container.' },
+  PORT: { kind: 'integer', default: 3400, min: 0, max: 65535, about: 'The port of the api; 0 takes a free one.' },
+  WORKER_PORT: {
+    kind: 'integer',
+    default: 3401,
+    min: 0,
+    max: 65535,
+    about: 'The port of the worker’s /metrics and /health; 0 takes a free one.',
+  },
+  POSTHORN_ADMIN_KEY: {
+    kind: 'text',
+    default: null,
+    secret: true,
+    lengthMin: 32,
+    about: 'The first admin key, at least 32 characters. Unset: the first start makes one and prints it once.',
+  },
+  POSTHORN_ALLOW_CIDRS: {
+    kind: 'text',
+    default: '',
+    about: 'Non-public networks that deliveries may reach, comma separated, such as 127.0.0.0/8. Empty: none.',
+  },
+  POSTHORN_AUTO_CREATE_EVENT_TYPES: {
+    kind: 'flag',
+    default: false,
+    about: 'Publishing an unknown event type creates it instead of being refused.',
+  },
+  RETENTION_DAYS: {
+    kind: 'integer',
+    default: 30,
+    min: 1,
+    max: 3650,
+    about: 'Days after which events, deliveries and attempts are dropped, a day at a time; pending ones are kept.',
+  },
+  WORKER_CONCURRENCY: {
+    kind: 'integer',
+    default: 256,
+    min: 1,
+    max: 4096,
+    about: 'Requests that one worker has in flight at most.',
+  },
+  WORKER_CONCURRENCY_PER_ENDPOINT: {
+    kind: 'integer',
+    default: 32,
+    min: 1,
+    max: 1024,
+    about: 'Of these, to one endpoint at most: a hanging one leaves the other slots free.',
+  },
+  DATABASE_POOL_MAX: { kind: 'integer', default: 10, min: 3, max: 100, about: 'Connections of one process.' },
+  LOG_LEVEL: {
+    kind: 'choice',
+    default: 'info',
+    of: ['debug', 'info', 'warn', 'error', 'silent'],
+    about: 'The least severe log lines that are written.',
+  },
+  DANGEROUS_ALLOW_LOSSY_DATABASE: {
+    kind: 'flag',
+    default: false,
+    about: 'Start although the database runs with fsync or synchronous_commit off: a crash then loses accepted events.',
+  },
+} as const satisfies Record<string, Variable>;

@@ -1,0 +1,40 @@
+/** Every bound of the API in one place; answers that refuse something beyond one name it. */
+
+// An event is a fact, not a file: larger payloads belong in storage, with a link in the event.
+export const EVENT_DATA_BYTES_MAX = 512 * 1024;
+// The envelope around `data` in a request: subscriber, type, version, id, occurredAt.
+export const EVENT_BODY_BYTES_MAX = EVENT_DATA_BYTES_MAX + 8 * 1024;
+export const BATCH_EVENTS_MAX = 1000;
+export const BATCH_BODY_BYTES_MAX = 4 * 1024 * 1024;
+// Every other body.
+export const BODY_BYTES_MAX = 128 * 1024;
+export const JSON_DEPTH_MAX = 512;
+
+export const NAME_LENGTH_MAX = 256;
+export const DESCRIPTION_LENGTH_MAX = 1024;
+export const EXTERNAL_ID_LENGTH_MAX = 256;
+export const EVENT_TYPE_LENGTH_MAX = 128;
+export const VERSION_LENGTH_MAX = 32;
+export const URL_LENGTH_MAX = 2048;
+export const METADATA_ENTRIES_MAX = 50;
+export const METADATA_VALUE_LENGTH_MAX = 512;
+export const EVENT_TYPE_PATTERNS_MAX = 100;
+export const EVENT_TYPE_VERSIONS_MAX = 50;
+export const CUSTOM_HEADERS_MAX = 20;
+export const ENDPOINTS_PER_SUBSCRIBER_MAX = 500;
+// Newest first; more would make the signature header longer than receivers accept.
+export const LIVE_SECRETS_MAX = 5;
+export const SECRET_OVERLAP_SECONDS_DEFAULT = 24 * 3600;
+export const SECRET_OVERLAP_SECONDS_MAX = 7 * 24 * 3600;
+export const TIMEOUT_SECONDS_MIN = 1;
+export const TIMEOUT_SECONDS_MAX = 30;
+
+export const PAGE_SIZE_DEFAULT = 50;
+export const PAGE_SIZE_MAX = 250;
+export const IDEMPOTENCY_KEY_LENGTH_MAX = 255;
+export const IDEMPOTENCY_HOURS = 24;
+// A publisher's own event id carries a time; further off it would land outside the partitions that exist.
+export const EVENT_ID_AGE_HOURS_MAX = 24;
+export const EVENT_ID_AHEAD_MINUTES_MAX = 5;
+// The longest span a replay may cover.
+export const REPLAY_DAYS_MAX = 31;

@@ -1,0 +1,168 @@
+import type { Tx } from './database.js';
+
+/** An endpoint as far as matching needs it. */
+export interface EndpointForMatch {
+  id: string;
+  eventTypes: string[];
+  disabled: boolean;
+}
+
+/** A subscriber with every endpoint that is not deleted. */
+export interface SubscriberForAccept {
+  id: string;
+  externalId: string | null;
+  endpoints: EndpointForMatch[];
+}
+
+export interface NewEvent {
+  id: string;
+  subscriberId: string;
+  type: string;
+  version: string;
+  /** The publisher's bytes, exactly. */
+  data: string;
+  matched: number;
+  traceparent: string | null;
+  occurredAt: Date;
+}
+
+export interface NewDelivery {
+  id: string;
+  subscriberId: string;
+  eventId: string;
+  endpointId: string;
+  eventType: string;
+  trigger: 'event' | 'test';
+  /** `cancelled` for a disabled endpoint; the others are pending in that place. */
+  place: 'queued' | 'held' | 'cancelled';
+}
+
+/** The SQL of T1. Every method is one statement. */
+export const acceptRepository = {
+  async resolveSubscribers(tx: Tx, ids: string[], externalIds: string[]): Promise<SubscriberForAccept[]> {
+    const rows = await tx.prepared<{
+      id: string;
+      external_id: string | null;
+      endpoint_id: string | null;
+      event_types: string[];
+      disabled: boolean;
+    }>(
+      'accept_subscribers',
+      `SELECT s.id, s.external_id, e.id AS endpoint_id, e.event_types, e.disabled_at IS NOT NULL AS disabled
+         FROM subscribers s
+         LEFT JOIN endpoints e ON e.subscriber_id = s.id AND e.deleted_at IS NULL
+        WHERE s.deleted_at IS NULL AND (s.id = ANY($1::uuid[]) OR s.external_id = ANY($2::text[]))`,
+      [ids, externalIds],
+    );
+    const found = new Map<string, SubscriberForAccept>();
+    for (const row of rows) {
+      let subscriber = found.get(row.id);
+      if (!subscriber) found.set(row.id, (subscriber = { id: row.id, externalId: row.external_id, endpoints: [] }));
+      if (row.endpoint_id)
+        subscriber.endpoints.push({ id: row.endpoint_id, eventTypes: row.event_types, disabled: row.disabled });
+    }
+    return [...found.values()];
+  },
+
+  /** Versions of each type that exists, the first registered first. */
+  async resolveEventTypes(tx: Tx, names: string[]): Promise<Map<string, string[]>> {
+    const rows = await tx.prepared<{ name: string; versions: string[] }>(
+      'accept_event_types',
+      `SELECT t.name, array(SELECT v.version FROM event_type_versions v WHERE v.event_type = t.name
+                             ORDER BY v.created_at, v.version) AS versions
+         FROM event_types t WHERE t.name = ANY($1::text[])`,
+      [names],
+    );
+    return new Map(rows.map((row) => [row.name, row.versions]));
+  },
+
+  /** Creates what is missing; of two publishers who do so at once, both succeed. In order of name: no deadlock. */
+  async createEventTypes(tx: Tx, types: { name: string; version: string }[]): Promise<void> {
+    const sorted = [...types].sort((a, b) => (a.name + a.version < b.name + b.version ? -1 : 1));
+    const names = sorted.map((type) => type.name);
+    const versions = sorted.map((type) => type.version);
+    await tx.query(
+      `INSERT INTO event_types (name) SELECT DISTINCT n FROM unnest($1::text[]) AS n ORDER BY n ON CONFLICT DO NOTHING`,
+      [names],
+    );
+    await tx.query(
+      `INSERT INTO event_type_versions (event_type, version)
+       SELECT * FROM unnest($1::text[], $2::text[]) ON CONFLICT DO NOTHING`,
+      [names, versions],
+    );
+  },
+
+  /** Events that already have one of these ids, whoever's they are, with the sha256 of their data. */
+  async findEvents(tx: Tx, ids: string[]): Promise<
+    { id: string; subscriber_id: string; type: string; version: string; data_hash: Buffer; matched: number }[]
+  > {
+    return tx.query(
+      `SELECT id, subscriber_id, type, version, sha256(convert_to(data, 'UTF8')) AS data_hash, matched
+         FROM events WHERE id = ANY($1::uuid[])`,
+      [ids],
+    );
+  },
+
+  /**
+   * Takes places in the lanes for so many new deliveries of each endpoint and counts the rest as held. Answers
+   * how many got a place. Lanes are locked in order of their id, as in T2, so two groups never wait in a circle.
+   * A lane that holds some holds the new ones too: the oldest go first.
+   */
+  async takeRoom(tx: Tx, wanted: Map<string, number>): Promise<Map<string, number>> {
+    const rows = await tx.prepared<{ endpoint_id: string; granted: number }>(
+      'accept_take_room',
+      `WITH wanted AS (SELECT * FROM unnest($1::uuid[], $2::int[]) AS w (endpoint_id, n)),
+       locked AS (
+         SELECT l.endpoint_id, w.n,
+                CASE WHEN l.paused_at IS NOT NULL OR l.held > 0 THEN 0
+                     ELSE least(w.n, greatest(l.window_size - l.queued, 0)) END AS granted
+           FROM lanes l JOIN wanted w ON w.endpoint_id = l.endpoint_id
+          ORDER BY l.endpoint_id FOR UPDATE OF l)
+       UPDATE lanes l SET queued = l.queued + k.granted, held = l.held + k.n - k.granted
+         FROM locked k WHERE l.endpoint_id = k.endpoint_id
+       RETURNING l.endpoint_id, k.granted`,
+      [[...wanted.keys()], [...wanted.values()]],
+    );
+    return new Map(rows.map((row) => [row.endpoint_id, row.granted]));
+  },
+
+  /** Writes the events and their deliveries; wakes the pumps at commit when something is queued. */
+  async insert(tx: Tx, events: NewEvent[], deliveries: NewDelivery[], notifyChannel: string | null): Promise<void> {
+    await tx.prepared(
+      'accept_insert',
+      `WITH new_events AS (
+         INSERT INTO events (id, subscriber_id, type, version, data, matched, traceparent, occurred_at)
+         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::int[], $7::text[], $8::timestamptz[])),
+       new_deliveries AS (
+         INSERT INTO deliveries (id, subscriber_id, event_id, endpoint_id, event_type, trigger,
+                                 status, place, due_at, cancel_reason, finished_at)
+         SELECT d.id, d.subscriber_id, d.event_id, d.endpoint_id, d.event_type, d.trigger,
+                CASE d.place WHEN 'cancelled' THEN 'cancelled' ELSE 'pending' END,
+                nullif(d.place, 'cancelled'),
+                CASE WHEN d.place <> 'cancelled' THEN now() END,
+                CASE WHEN d.place = 'cancelled' THEN 'endpoint_disabled' END,
+                CASE WHEN d.place = 'cancelled' THEN now() END
+           FROM unnest($9::uuid[], $10::uuid[], $11::uuid[], $12::uuid[], $13::text[], $14::text[], $15::text[])
+             AS d (id, subscriber_id, event_id, endpoint_id, event_type, trigger, place))
+       SELECT pg_notify($16, '') WHERE $16::text IS NOT NULL`,
+      [
+        events.map((e) => e.id),
+        events.map((e) => e.subscriberId),
+        events.map((e) => e.type),
+        events.map((e) => e.version),
+        events.map((e) => e.data),
+        events.map((e) => e.matched),
+        events.map((e) => e.traceparent),
+        events.map((e) => e.occurredAt),
+        deliveries.map((d) => d.id),
+        deliveries.map((d) => d.subscriberId),
+        deliveries.map((d) => d.eventId),
+        deliveries.map((d) => d.endpointId),
+        deliveries.map((d) => d.eventType),
+        deliveries.map((d) => d.trigger),
+        deliveries.map((d) => d.place),
+        notifyChannel,
+      ],
+    );
+  },
+};

@@ -1,0 +1,95 @@
+import type { Db as QueueDb } from 'pg-boss';
+import type { Pool, PoolClient } from 'pg';
+import { DataSource, type EntityManager } from 'typeorm';
+import { isConnectionFailure, isTransientConflict } from './database-errors.js';
+
+type Row = Record<string, unknown>;
+
+/** One open transaction. Stages open it and pass it on as the first argument; none is open across the network. */
+export class Tx {
+  /** The form in which pg-boss takes a caller's transaction. */
+  readonly queue: QueueDb;
+
+  constructor(
+    private readonly client: PoolClient,
+    /** For the ordinary tables. Same connection, same transaction. */
+    readonly manager: EntityManager,
+  ) {
+    this.queue = { executeSql: async (text, values) => ({ rows: (await client.query(text, values as unknown[])).rows }) };
+  }
+
+  async query<T extends object = Row>(text: string, values: unknown[] = []): Promise<T[]> {
+    return (await this.client.query(text, values)).rows as T[];
+  }
+
+  /** A statement of the hot path: prepared once per connection under its name, so it is planned once. */
+  async prepared<T extends object = Row>(name: string, text: string, values: unknown[]): Promise<T[]> {
+    return (await this.client.query({ name, text, values })).rows as T[];
+  }
+}
+
+/** The pool of this process: transactions, single reads, and the pg-boss adapter on the same connections. */
+export class Database {
+  constructor(private readonly dataSource: DataSource) {}
+
+  get pool(): Pool {
+    return (this.dataSource.driver as unknown as { master: Pool }).master;
+  }
+
+  /** For pg-boss outside a transaction: fetch, touch, supervise. */
+  get queue(): QueueDb {
+    return { executeSql: async (text, values) => ({ rows: (await this.pool.query(text, values as unknown[])).rows }) };
+  }
+
+  /**
+   * Runs `work` in one transaction and commits. A deadlock or serialization failure is run again, twice at most:
+   * `work` must have no effect outside the transaction.
+   */
+  async transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+    for (let again = 0; ; again++) {
+      try {
+        return await this.once(work);
+      } catch (error) {
+        if (again >= 2 || !isTransientConflict(error)) throw error;
+      }
+    }
+  }
+
+  private async once<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+    const runner = this.dataSource.createQueryRunner();
+    try {
+      const client = (await runner.connect()) as PoolClient;
+      await runner.startTransaction();
+      const result = await work(new Tx(client, runner.manager));
+      await runner.commitTransaction();
+      return result;
+    } catch (error) {
+      // After a broken connection there is nothing to roll back, and the first error is the one to tell.
+      if (runner.isTransactionActive) await runner.rollbackTransaction().catch(() => undefined);
+      throw error;
+    } finally {
+      await runner.release();
+    }
+  }
+
+  /** One statement on any connection. */
+  async query<T extends object = Row>(text: string, values: unknown[] = []): Promise<T[]> {
+    return (await this.pool.query(text, values)).rows as T[];
+  }
+
+  /** One hot statement on any connection, prepared under its name. */
+  async prepared<T extends object = Row>(name: string, text: string, values: unknown[]): Promise<T[]> {
+    return (await this.pool.query({ name, text, values })).rows as T[];
+  }
+
+  /** For reading the ordinary tables outside a transaction. */
+  get manager(): EntityManager {
+    return this.dataSource.manager;
+  }
+
+  async close(): Promise<void> {
+    await this.dataSource.destroy();
+  }
+}
+
+export { isConnectionFailure };

@@ -1,0 +1,25 @@
+import { Column, Entity, PrimaryColumn } from 'typeorm';
+
+@Entity('endpoint_secrets')
+export class EndpointSecretEntity {
+  /** Newer secrets have larger ids (UUIDv7): the order in which they sign. */
+  @PrimaryColumn('uuid')
+  id: string;
+
+  @PrimaryColumn('uuid', { name: 'subscriber_id' })
+  subscriberId: string;
+
+  @Column('uuid', { name: 'endpoint_id' })
+  endpointId: string;
+
+  /** `whsec_` and base64. */
+  @Column('text')
+  secret: string;
+
+  @Column({ type: 'timestamptz', name: 'created_at', insert: false, update: false })
+  createdAt: Date;
+
+  /** When it stops signing, for one that was rotated out; null for the current one. */
+  @Column('timestamptz', { name: 'expires_at', nullable: true })
+  expiresAt: Date | null;
+}

@@ -1,0 +1,18 @@
+import { Column, Entity, PrimaryColumn } from 'typeorm';
+
+@Entity('event_types')
+export class EventTypeEntity {
+  /** The dot-delimited name, `invoice.paid`. */
+  @PrimaryColumn('text')
+  name: string;
+
+  /** When it happens, for the customer who reads the catalogue. */
+  @Column('text')
+  description: string;
+
+  @Column({ type: 'timestamptz', name: 'created_at', insert: false, update: false })
+  createdAt: Date;
+
+  @Column({ type: 'timestamptz', name: 'updated_at', insert: false })
+  updatedAt: Date;
+}

@@ -1,0 +1,196 @@
+import type { Tx } from './database.js';
+
+/** One request that was made, as the attempts table keeps it. */
+export interface AttemptRecord {
+  id: string;
+  status: 'delivered' | 'failed';
+  url: string;
+  startedAt: Date;
+  finishedAt: Date;
+  dnsMs: number | null;
+  connectMs: number | null;
+  tlsMs: number | null;
+  firstByteMs: number | null;
+  totalMs: number;
+  statusCode: number | null;
+  failure: string | null;
+  failureDetail: string | null;
+  note: string | null;
+  remoteAddress: string | null;
+  /** JSON text of an object, name to value. */
+  responseHeaders: string | null;
+  responseBody: string | null;
+  responseEncoding: 'utf8' | 'base64' | null;
+  responseTruncated: boolean;
+}
+
+/** What becomes of one claimed job. */
+export interface OutcomeRecord {
+  deliveryId: string;
+  subscriberId: string;
+  endpointId: string;
+  ticket: number;
+  /** The job's fence held: no other worker has taken the delivery over. */
+  settled: boolean;
+  next:
+    | { status: 'delivered' }
+    | { status: 'failed'; failure: string }
+    | { status: 'cancelled'; reason: string }
+    /** Again after so many seconds: `burn` when an attempt was made that the schedule counts. */
+    | { status: 'pending'; place: 'queued' | 'waiting' | 'held'; inSeconds: number };
+  attempt: AttemptRecord | null;
+  worker: string;
+}
+
+/** How a row took its outcome: `applied` unless somebody else had moved the delivery on. */
+export interface RecordedOutcome {
+  id: string;
+  applied: boolean;
+  oldPlace: 'queued' | 'held' | 'waiting' | null;
+  /** The number of the attempt, when one was made. */
+  n: number;
+}
+
+/** What a settled group changes in one lane. */
+export interface LaneChange {
+  endpointId: string;
+  queued: number;
+  held: number;
+}
+
+export interface PromotedDelivery {
+  id: string;
+  endpointId: string;
+}
+
+/** The SQL of T2. Every method is one statement. */
+export const recordRepository = {
+  /**
+   * Writes attempts and moves deliveries on. Rows are locked in order of id first. An outcome applies only if
+   * its fence held, the delivery is pending and its ticket is the one that was loaded; a late one adds its
+   * attempt, marked late, and changes nothing else: it burns no try.
+   */
+  async record(tx: Tx, outcomes: OutcomeRecord[]): Promise<RecordedOutcome[]> {
+    return tx.prepared<RecordedOutcome>(
+      'record_outcomes',
+      `WITH input AS (
+         SELECT * FROM unnest(
+           $1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::bool[], $6::text[], $7::text[], $8::float8[], $9::text[], $10::text[],
+           $11::uuid[], $12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[], $16::real[], $17::real[], $18::real[],
+           $19::real[], $20::real[], $21::smallint[], $22::text[], $23::text[], $24::text[], $25::text[], $26::text[],
+           $27::text[], $28::text[], $29::bool[], $30::text[])
+         AS i (id, subscriber_id, endpoint_id, ticket, settled, status, place, in_seconds, failure, reason,
+               attempt_id, attempt_status, url, started_at, finished_at, dns_ms, connect_ms, tls_ms,
+               first_byte_ms, total_ms, status_code, attempt_failure, failure_detail, note, remote_address, response_headers,
+               response_body, response_encoding, response_truncated, worker)),
+       before AS (
+         SELECT i.*, d.trigger, d.due_at, d.place AS old_place, d.attempts + 1 AS n,
+                i.settled AND d.status = 'pending' AND d.ticket = i.ticket AS applied
+           FROM input i JOIN deliveries d ON d.id = i.id AND d.subscriber_id = i.subscriber_id
+          ORDER BY d.id FOR UPDATE OF d),
+       moved AS (
+         UPDATE deliveries d SET
+                attempts = d.attempts + (b.attempt_id IS NOT NULL)::int,
+                tries = d.tries + (b.applied AND b.attempt_id IS NOT NULL)::int,
+                status = CASE WHEN b.applied THEN b.status ELSE d.status END,
+                place = CASE WHEN b.applied THEN b.place ELSE d.place END,
+                ticket = d.ticket + b.applied::int,
+                due_at = CASE WHEN NOT b.applied THEN d.due_at
+                              WHEN b.status = 'pending' THEN now() + b.in_seconds * interval '1 second' END,
+                trigger = CASE WHEN b.applied AND b.status = 'pending' AND b.attempt_id IS NOT NULL THEN 'retry' ELSE d.trigger END,
+                failure = CASE WHEN b.applied AND b.attempt_id IS NOT NULL THEN b.attempt_failure
+                               WHEN b.applied AND b.status = 'failed' THEN b.failure ELSE d.failure END,
+                status_code = CASE WHEN b.applied AND b.attempt_id IS NOT NULL THEN b.status_code ELSE d.status_code END,
+                cancel_reason = CASE WHEN b.applied THEN b.reason ELSE d.cancel_reason END,
+                finished_at = CASE WHEN b.applied AND b.status <> 'pending' THEN now() ELSE d.finished_at END,
+                updated_at = now()
+           FROM before b WHERE d.id = b.id AND d.subscriber_id = b.subscriber_id),
+       made AS (
+         INSERT INTO attempts (id, subscriber_id, delivery_id, endpoint_id, n, trigger, status, late, url, scheduled_at,
+                started_at, finished_at, dns_ms, connect_ms, tls_ms, first_byte_ms, total_ms, status_code, failure,
+                failure_detail, note, remote_address, response_headers, response_body, response_encoding,
+                response_truncated, worker)
+         SELECT b.attempt_id, b.subscriber_id, b.id, b.endpoint_id, b.n, b.trigger, b.attempt_status, NOT b.applied, b.url,
+                coalesce(b.due_at, b.started_at), b.started_at, b.finished_at, b.dns_ms, b.connect_ms, b.tls_ms,
+                b.first_byte_ms, b.total_ms, b.status_code, b.attempt_failure, b.failure_detail, b.note, b.remote_address,
+                b.response_headers, b.response_body, b.response_encoding, b.response_truncated, b.worker
+           FROM before b WHERE b.attempt_id IS NOT NULL)
+       SELECT id, applied, old_place AS "oldPlace", n FROM before`,
+      [
+        outcomes.map((o) => o.deliveryId),
+        outcomes.map((o) => o.subscriberId),
+        outcomes.map((o) => o.endpointId),
+        outcomes.map((o) => o.ticket),
+        outcomes.map((o) => o.settled),
+        outcomes.map((o) => o.next.status),
+        outcomes.map((o) => (o.next.status === 'pending' ? o.next.place : null)),
+        outcomes.map((o) => (o.next.status === 'pending' ? o.next.inSeconds : null)),
+        outcomes.map((o) => (o.next.status === 'failed' ? o.next.failure : null)),
+        outcomes.map((o) => (o.next.status === 'cancelled' ? o.next.reason : null)),
+        outcomes.map((o) => o.attempt?.id ?? null),
+        outcomes.map((o) => o.attempt?.status ?? null),
+        outcomes.map((o) => o.attempt?.url ?? null),
+        outcomes.map((o) => o.attempt?.startedAt ?? null),
+        outcomes.map((o) => o.attempt?.finishedAt ?? null),
+        outcomes.map((o) => o.attempt?.dnsMs ?? null),
+        outcomes.map((o) => o.attempt?.connectMs ?? null),
+        outcomes.map((o) => o.attempt?.tlsMs ?? null),
+        outcomes.map((o) => o.attempt?.firstByteMs ?? null),
+        outcomes.map((o) => o.attempt?.totalMs ?? null),
+        outcomes.map((o) => o.attempt?.statusCode ?? null),
+        outcomes.map((o) => o.attempt?.failure ?? null),
+        outcomes.map((o) => o.attempt?.failureDetail ?? null),
+        outcomes.map((o) => o.attempt?.note ?? null),
+        outcomes.map((o) => o.attempt?.remoteAddress ?? null),
+        outcomes.map((o) => o.attempt?.responseHeaders ?? null),
+        outcomes.map((o) => o.attempt?.responseBody ?? null),
+        outcomes.map((o) => o.attempt?.responseEncoding ?? null),
+        outcomes.map((o) => o.attempt?.responseTruncated ?? false),
+        outcomes.map((o) => o.worker),
+      ],
+    );
+  },
+
+  /**
+   * Changes the lanes' counts and answers how many held deliveries each may promote now: when less than half of
+   * the window is queued it is filled, so that promotion comes in batches and not one by one.
+   */
+  async settleLanes(tx: Tx, changes: LaneChange[]): Promise<{ endpointId: string; promote: number }[]> {
+    return tx.prepared(
+      'record_settle_lanes',
+      `WITH change AS (SELECT * FROM unnest($1::uuid[], $2::int[], $3::int[]) AS c (endpoint_id, queued, held)),
+       locked AS (
+         SELECT l.endpoint_id, c.queued, c.held FROM lanes l JOIN change c ON c.endpoint_id = l.endpoint_id
+          ORDER BY l.endpoint_id FOR UPDATE OF l)
+       UPDATE lanes l SET queued = greatest(l.queued + k.queued, 0), held = greatest(l.held + k.held, 0)
+         FROM locked k WHERE l.endpoint_id = k.endpoint_id
+       RETURNING l.endpoint_id AS "endpointId",
+         CASE WHEN l.paused_at IS NULL AND l.held > 0 AND l.queued * 2 < l.window_size
+              THEN least(l.held, l.window_size - l.queued) ELSE 0 END AS promote`,
+      [changes.map((c) => c.endpointId), changes.map((c) => c.queued), changes.map((c) => c.held)],
+    );
+  },
+
+  /** Gives places to held deliveries, the oldest first. The lanes are locked already; the jobs are the caller's. */
+  async promoteHeld(tx: Tx, room: { endpointId: string; promote: number }[]): Promise<PromotedDelivery[]> {
+    return tx.prepared(
+      'record_promote_held',
+      `WITH room AS (SELECT * FROM unnest($1::uuid[], $2::int[]) AS r (endpoint_id, n)),
+       picked AS (
+         SELECT p.id, p.subscriber_id FROM room r CROSS JOIN LATERAL (
+           SELECT d.id, d.subscriber_id FROM deliveries d
+            WHERE d.endpoint_id = r.endpoint_id AND d.status = 'pending' AND d.place = 'held'
+            ORDER BY d.id LIMIT r.n FOR UPDATE SKIP LOCKED) p),
+       up AS (
+         UPDATE deliveries d SET place = 'queued', ticket = d.ticket + 1, due_at = now(), updated_at = now()
+           FROM picked p WHERE d.id = p.id AND d.subscriber_id = p.subscriber_id
+         RETURNING d.id, d.endpoint_id),
+       lane AS (
+         UPDATE lanes l SET queued = l.queued + c.n, held = greatest(l.held - c.n, 0)
+           FROM (SELECT endpoint_id, count(*)::int AS n FROM up GROUP BY endpoint_id) c
+          WHERE l.endpoint_id = c.endpoint_id)
+       SELECT id, endpoint_id AS "endpointId" FROM up`,
+      [room.map((r) => r.endpointId), room.map((r) => r.promote)],
+    );
+  },
+};

@@ -1,0 +1,127 @@
+import { DELIVER_QUEUE, DUE_CHANNEL } from '@app/contracts';
+import type { Database, Tx } from '@app/persistence';
+import { PgBoss } from 'pg-boss';
+
+/** A claimed ticket: whose it is, and the attempt of the job that fences its settling. */
+export interface Ticket {
+  deliveryId: string;
+  endpointId: string;
+  retryCount: number;
+}
+
+/** A ticket to insert: due now, or after so many seconds on the database's clock. */
+export interface NewTicket {
+  deliveryId: string;
+  endpointId: string;
+  inSeconds?: number;
+}
+
+interface Job {
+  id: string;
+  retryCount: number;
+  groupId: string;
+}
+
+/** What pg-boss reports on its own account: a failed supervision or a warning about the queue. */
+export type QueueEvents = (kind: 'error' | 'warning', detail: unknown) => void;
+
+// A killed worker's tickets: heartbeat (12 s, in the queue's options) + this, and the pump's poll: well within 30 s.
+const SUPERVISE_SECONDS = 4;
+
+/**
+ * The delivery queue: tickets in and out of pg-boss, always in the caller's transaction where rows change too.
+ * The delivery row is the truth; a ticket only says that something is to be done.
+ */
+export class DeliverQueue {
+  private readonly boss: PgBoss;
+  private started = false;
+
+  constructor(
+    database: Database,
+    options: { supervise: boolean; on: QueueEvents },
+  ) {
+    this.boss = new PgBoss({
+      db: database.queue,
+      schema: 'pgboss',
+      migrate: false,
+      createSchema: false,
+      schedule: false,
+      supervise: options.supervise,
+      superviseIntervalSeconds: SUPERVISE_SECONDS,
+      monitorIntervalSeconds: SUPERVISE_SECONDS,
+      // Index rebuilds need ownership of the tables; docs/runbooks says how an operator does them.
+      reindex: false,
+      monitorVacuum: false,
+    });
+    this.boss.on('error', (error) => options.on('error', error));
+    this.boss.on('warning', (warning) => options.on('warning', warning));
+  }
+
+  async start(): Promise<void> {
+    await this.boss.start();
+    this.started = true;
+  }
+
+  /** Stops supervision; tickets that are claimed stay claimed, so the caller settles or releases them first. */
+  async stop(): Promise<void> {
+    if (!this.started) return;
+    this.started = false;
+    await this.boss.stop({ graceful: false, close: false });
+  }
+
+  /** Claims up to `max` due tickets, the longest waiting first, none of the endpoints in `except`. */
+  async claim(max: number, except: string[]): Promise<Ticket[]> {
+    const jobs = (await this.boss.fetch(DELIVER_QUEUE, {
+      batchSize: max,
+      ...(except.length > 0 ? { ignoreGroups: except } : {}),
+    })) as unknown as Job[];
+    return jobs.map((job) => ({ deliveryId: job.id, endpointId: job.groupId, retryCount: job.retryCount }));
+  }
+
+  /** Ends the claim of these tickets. Answers the deliveries whose claim was still theirs. */
+  async settle(tx: Tx, tickets: Ticket[]): Promise<Set<string>> {
+    if (tickets.length === 0) return new Set();
+    const answer = await this.boss.deleteJob(
+      DELIVER_QUEUE,
+      tickets.map((ticket) => ({ id: ticket.deliveryId, retryCount: ticket.retryCount })),
+      { db: tx.queue },
+    );
+    return new Set((answer as unknown as { settled: string[] }).settled);
+  }
+
+  /** Inserts tickets with the rows that they stand for; wakes the pumps at commit when one is due now. */
+  async insert(tx: Tx, tickets: NewTicket[], options: { notify: boolean }): Promise<void> {
+    if (tickets.length === 0) return;
+    await this.boss.insert(
+      DELIVER_QUEUE,
+      tickets.map((ticket) => ({
+        id: ticket.deliveryId,
+        data: {},
+        group: { id: ticket.endpointId },
+        ...(ticket.inSeconds ? { startAfter: `${ticket.inSeconds} seconds` as unknown as number } : {}),
+      })),
+      { db: tx.queue },
+    );
+    if (options.notify && tickets.some((ticket) => !ticket.inSeconds))
+      await tx.query('SELECT pg_notify($1, $2)', [DUE_CHANNEL, '']);
+  }
+
+  /** Takes back tickets that nobody has claimed. Answers the deliveries whose ticket was taken. */
+  async withdraw(tx: Tx, deliveryIds: string[]): Promise<Set<string>> {
+    const rows = await tx.query<{ id: string }>(
+      `DELETE FROM pgboss.job WHERE name = $1 AND id = ANY($2::uuid[]) AND state < 'active' RETURNING id`,
+      [DELIVER_QUEUE, deliveryIds],
+    );
+    return new Set(rows.map((row) => row.id));
+  }
+
+  /** Proves to the supervisor that these claims are alive. Answers the deliveries whose claim still is. */
+  async touch(tickets: Ticket[]): Promise<Set<string>> {
+    if (tickets.length === 0) return new Set();
+    const answer = await this.boss.touch(
+      DELIVER_QUEUE,
+      tickets.map((ticket) => ({ id: ticket.deliveryId, retryCount: ticket.retryCount })),
+    );
+    return new Set((answer as unknown as { settled: string[] }).settled);
+  }
+}

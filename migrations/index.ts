@@ -1,0 +1,6 @@
+import { OrdinaryTables1795305600001 } from './1795305600001-ordinary-tables.js';
+import { LargeTables1795305600002 } from './1795305600002-large-tables.js';
+import { Queue1795305600003 } from './1795305600003-queue.js';
+
+/** In the order in which they run. An explicit array: a glob would also find what was renamed or half built. */
+export const MIGRATIONS = [OrdinaryTables1795305600001, LargeTables1795305600002, Queue1795305600003];
