@@ -92,6 +92,11 @@ export const acceptRepository = {
     );
   },
 
+  /** Makes two groups that carry the same own ids wait for each other, in order of id. */
+  async lockEventIds(tx: Tx, sortedIds: string[]): Promise<void> {
+    await tx.query(`SELECT pg_advisory_xact_lock(hashtextextended(i, 21)) FROM unnest($1::text[]) AS i`, [sortedIds]);
+  },
+
   /** Events that already have one of these ids, whoever's they are, with the sha256 of their data. */
   async findEvents(tx: Tx, ids: string[]): Promise<
     { id: string; subscriber_id: string; type: string; version: string; data_hash: Buffer; matched: number }[]

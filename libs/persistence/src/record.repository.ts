@@ -36,9 +36,11 @@ export interface OutcomeRecord {
     | { status: 'delivered' }
     | { status: 'failed'; failure: string }
     | { status: 'cancelled'; reason: string }
-    /** Again after so many seconds: `burn` when an attempt was made that the schedule counts. */
+    /** Again after so many seconds. */
     | { status: 'pending'; place: 'queued' | 'waiting' | 'held'; inSeconds: number };
   attempt: AttemptRecord | null;
+  /** The attempt counts against the retry schedule: a fault of ours does not. */
+  burnsTry: boolean;
   worker: string;
 }
 
@@ -78,11 +80,11 @@ export const recordRepository = {
            $1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::bool[], $6::text[], $7::text[], $8::float8[], $9::text[], $10::text[],
            $11::uuid[], $12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[], $16::real[], $17::real[], $18::real[],
            $19::real[], $20::real[], $21::smallint[], $22::text[], $23::text[], $24::text[], $25::text[], $26::text[],
-           $27::text[], $28::text[], $29::bool[], $30::text[])
+           $27::text[], $28::text[], $29::bool[], $30::text[], $31::bool[])
          AS i (id, subscriber_id, endpoint_id, ticket, settled, status, place, in_seconds, failure, reason,
                attempt_id, attempt_status, url, started_at, finished_at, dns_ms, connect_ms, tls_ms,
                first_byte_ms, total_ms, status_code, attempt_failure, failure_detail, note, remote_address, response_headers,
-               response_body, response_encoding, response_truncated, worker)),
+               response_body, response_encoding, response_truncated, worker, burns_try)),
        before AS (
          SELECT i.*, d.trigger, d.due_at, d.place AS old_place, d.attempts + 1 AS n,
                 i.settled AND d.status = 'pending' AND d.ticket = i.ticket AS applied
@@ -91,7 +93,7 @@ export const recordRepository = {
        moved AS (
          UPDATE deliveries d SET
                 attempts = d.attempts + (b.attempt_id IS NOT NULL)::int,
-                tries = d.tries + (b.applied AND b.attempt_id IS NOT NULL)::int,
+                tries = d.tries + (b.applied AND b.burns_try)::int,
                 status = CASE WHEN b.applied THEN b.status ELSE d.status END,
                 place = CASE WHEN b.applied THEN b.place ELSE d.place END,
                 ticket = d.ticket + b.applied::int,
@@ -147,6 +149,7 @@ export const recordRepository = {
         outcomes.map((o) => o.attempt?.responseEncoding ?? null),
         outcomes.map((o) => o.attempt?.responseTruncated ?? false),
         outcomes.map((o) => o.worker),
+        outcomes.map((o) => o.burnsTry),
       ],
     );
   },

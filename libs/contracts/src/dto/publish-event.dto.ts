@@ -1,0 +1,153 @@
+import { IsISO8601, IsOptional, IsString, Length, Matches } from 'class-validator';
+import { EVENT_TYPE_LENGTH_MAX, EXTERNAL_ID_LENGTH_MAX, VERSION_LENGTH_MAX } from '../limits.js';
+
+/** One event to publish. */
+export class PublishEventDto {
+  /**
+   * Who receives it: the subscriber's id (`sub_…`) or your own `externalId` for it.
+   * @example "acme-corp"
+   */
+  @IsString()
+  @Length(1, EXTERNAL_ID_LENGTH_MAX)
+  subscriber: string;
+
+  /**
+   * What happened: a type of the catalogue, segments joined by dots.
+   * @example "invoice.paid"
+   */
+  @IsString()
+  @Length(1, EVENT_TYPE_LENGTH_MAX)
+  @Matches(/^[a-zA-Z0-9_-]+(\.[a-zA-Z0-9_-]+)*$/, { message: '$property must be segments of letters, digits, _ or - joined by dots' })
+  type: string;
+
+  /**
+   * The version of the type that `data` follows. Default: the first version the type was registered with.
+   * @example "1"
+   */
+  @IsOptional()
+  @IsString()
+  @Length(1, VERSION_LENGTH_MAX)
+  version?: string;
+
+  /**
+   * The payload, any JSON value up to 512 KiB. Receivers get these bytes exactly: key order, number spelling and
+   * escapes included.
+   * @example { "invoice": "in_1042", "amount": 1999, "currency": "EUR" }
+   */
+  data: unknown;
+
+  /**
+   * When it happened, ISO 8601. Default: when we accepted it.
+   * @example "2026-11-22T09:30:00.000Z"
+   */
+  @IsOptional()
+  @IsISO8601({ strict: true, strictSeparator: true })
+  occurredAt?: string;
+
+  /**
+   * Your own id for the event, which receivers see as `webhook-id`: `evt_` and a TypeID (a UUIDv7) of the last 24 hours.
+   * Publishing the same id again is answered with the first event and sends nothing. Default: we make one.
+   * @example "evt_01kany2t2afaxthq1xzkpc8w5d"
+   */
+  @IsOptional()
+  @IsString()
+  id?: string;
+}
+
+/** Up to 1,000 events in one request. */
+export class PublishBatchDto {
+  /** Each is accepted or refused by itself; the answer has one result per event, in this order. */
+  events: PublishEventDto[];
+}
+
+/** What became of one published event. */
+export class AcceptedEventDto {
+  /**
+   * The event's id: the `webhook-id` that receivers see.
+   * @example "evt_01kany2t2afaxthq1xzkpc8w5d"
+   */
+  id: string;
+
+  /**
+   * How many deliveries it made: one for each endpoint that matched. 0: stored and found, but nobody wants it.
+   * @example 2
+   */
+  deliveries: number;
+
+  /**
+   * Present when nothing will be sent: `no_matching_endpoint`, or `only_disabled_endpoints` (its deliveries are
+   * cancelled and can be resent).
+   * @example "no_matching_endpoint"
+   */
+  note?: 'no_matching_endpoint' | 'only_disabled_endpoints';
+}
+
+/** Why one event of a batch was refused. */
+export class RefusedEventDto {
+  /**
+   * The stable code.
+   * @example "unknown_event_type"
+   */
+  code: string;
+
+  /**
+   * What is wrong and what would be right.
+   * @example "The event type \"invoice.payed\" is not in the catalogue."
+   */
+  detail: string;
+
+  /** The fields that are wrong, by JSON pointer into the batch. */
+  errors?: { pointer: string; detail: string }[];
+
+  /** The bound that was exceeded, when one was. */
+  limit?: number;
+}
+
+/** One result: `id` when the event was accepted, `error` when it was not. */
+export class BatchResultDto {
+  /** @example "evt_01kany2t2afaxthq1xzkpc8w5d" */
+  id?: string;
+  /** @example 2 */
+  deliveries?: number;
+  /** As for a single event. */
+  note?: 'no_matching_endpoint' | 'only_disabled_endpoints';
+  /** Why this one was refused. */
+  error?: RefusedEventDto;
+}
+
+/** One result per event, in the order of the request. */
+export class BatchAnswerDto {
+  results: BatchResultDto[];
+}
+
+/** A test event for one endpoint; every field may be left out. */
+export class TestEventDto {
+  /**
+   * A type of the catalogue, whose example is sent. Default: `posthorn.test`.
+   * @example "invoice.paid"
+   */
+  @IsOptional()
+  @IsString()
+  @Length(1, EVENT_TYPE_LENGTH_MAX)
+  eventType?: string;
+
+  /**
+   * The version whose example is sent. Default: the first.
+   * @example "1"
+   */
+  @IsOptional()
+  @IsString()
+  @Length(1, VERSION_LENGTH_MAX)
+  version?: string;
+}
+
+/** Where to see how the test went. */
+export class TestEventAnswerDto {
+  /** @example "evt_01kany2t2afaxthq1xzkpc8w5d" */
+  id: string;
+  /**
+   * `GET /v1/deliveries/{delivery}` shows the request and the answer of the receiver.
+   * @example "dlv_01kany2t2bfd0rk8d6x0p9h3qa"
+   */
+  delivery: string;
+}

@@ -1,0 +1,290 @@
+import { createHash } from 'node:crypto';
+import { DUE_CHANNEL, Problem, boundTo, type Scope } from '@app/contracts';
+import { toPublicId, type Clock, type Random } from '@app/domain';
+import type { Metrics } from '@app/observability';
+import {
+  acceptRepository,
+  idempotencyRepository,
+  isConnectionFailure,
+  type Database,
+  type IdempotencyClaim,
+  type NewDelivery,
+  type Tx,
+} from '@app/persistence';
+import type { DeliverQueue } from '@app/queue';
+import { planEvent, type AcceptableEvent, type Catalogue, type PlannedEvent } from './plan-events.js';
+
+/** What one publisher asked in one request. */
+export interface AcceptRequest {
+  scope: Scope;
+  /** In the order of the request; a problem found by parsing keeps its place. */
+  events: (AcceptableEvent | Problem)[];
+  idempotency: IdempotencyClaim | null;
+}
+
+export interface AcceptedEvent {
+  /** Public ids. */
+  id: string;
+  deliveries: number;
+  note?: 'no_matching_endpoint' | 'only_disabled_endpoints';
+  /** The delivery of a test event. */
+  delivery?: string;
+}
+export type AcceptResult = AcceptedEvent | Problem;
+
+/** The answer to a request: one result per event, and whether it is the stored answer of an earlier request. */
+export interface AcceptAnswer {
+  results: AcceptResult[];
+  replayed: boolean;
+}
+
+interface Waiting {
+  request: AcceptRequest;
+  resolve: (answer: AcceptAnswer) => void;
+  reject: (error: unknown) => void;
+}
+
+// One commit's fsync serves a whole group; more than this and the first waits noticeably for the last.
+const GROUP_EVENTS_MAX = 200;
+// While one group waits for its commit the next one is being built; a third would only contend for the lanes.
+const GROUPS_AT_ONCE = 2;
+// What may wait in this process; beyond it publishers are told to come back, before memory is the limit.
+const WAITING_BYTES_MAX = 64 * 1024 * 1024;
+
+/**
+ * T1: from a publisher's words to stored events, deliveries and tickets, all or nothing. Requests that come while a
+ * group commits form the next group; alone, a request waits for nobody.
+ */
+export class AcceptEvents {
+  private readonly waiting: Waiting[] = [];
+  private waitingBytes = 0;
+  private groups = 0;
+
+  constructor(
+    private readonly database: Database,
+    private readonly queue: Pick<DeliverQueue, 'insert'>,
+    private readonly clock: Clock,
+    private readonly random: Random,
+    private readonly metrics: Metrics,
+    private readonly options: { autoCreateEventTypes: boolean },
+  ) {}
+
+  /** Resolves after the commit. @throws Problem `unavailable` when too much waits, a connection error when the database is away. */
+  async accept(request: AcceptRequest): Promise<AcceptAnswer> {
+    const bytes = bytesOf(request);
+    if (this.waitingBytes + bytes > WAITING_BYTES_MAX)
+      throw new Problem('unavailable', 'Too many events are waiting to be stored.', { retryAfterSeconds: 1 });
+    this.waitingBytes += bytes;
+    const end = this.metrics.acceptSeconds.startTimer();
+    try {
+      return await new Promise<AcceptAnswer>((resolve, reject) => {
+        this.waiting.push({ request, resolve, reject });
+        this.startGroups();
+      });
+    } finally {
+      this.waitingBytes -= bytes;
+      end();
+    }
+  }
+
+  private startGroups(): void {
+    while (this.groups < GROUPS_AT_ONCE && this.waiting.length > 0) {
+      this.groups++;
+      void this.runGroup(this.takeGroup()).finally(() => {
+        this.groups--;
+        this.startGroups();
+      });
+    }
+  }
+
+  private takeGroup(): Waiting[] {
+    let events = 0;
+    let count = 0;
+    while (count < this.waiting.length && (count === 0 || events + this.waiting[count].request.events.length <= GROUP_EVENTS_MAX))
+      events += this.waiting[count++].request.events.length;
+    this.metrics.acceptGroupSize.observe(events);
+    return this.waiting.splice(0, count);
+  }
+
+  private async runGroup(group: Waiting[]): Promise<void> {
+    try {
+      const answers = await this.database.transaction((tx) => this.acceptGroup(tx, group.map((each) => each.request)));
+      group.forEach((each, at) => settle(each, answers[at]));
+    } catch (error) {
+      // One request that the database refuses must not take the others of its group with it.
+      if (group.length > 1 && !isConnectionFailure(error)) for (const each of group) await this.runGroup([each]);
+      else for (const each of group) each.reject(error);
+    }
+  }
+
+  private async acceptGroup(tx: Tx, requests: AcceptRequest[]): Promise<(AcceptAnswer | Problem)[]> {
+    const answers = await this.claimKeys(tx, requests);
+    const fresh = requests.filter((_, at) => answers[at] === undefined);
+    const events = fresh.flatMap((request) => request.events.map((event) => ({ event, scope: request.scope })));
+
+    const now = this.clock.now();
+    const catalogue = await this.readCatalogue(tx, events.flatMap(({ event }) => (event instanceof Problem ? [] : [event])));
+    const plans = events.map(({ event, scope }) => {
+      if (event instanceof Problem) return event;
+      return planEvent(event, visibleTo(scope, catalogue), now, this.random);
+    });
+    const results = await this.resolveOwnIds(tx, plans);
+    const stored = plans.filter((plan, at): plan is PlannedEvent => results[at] === undefined && !(plan instanceof Problem));
+    await this.store(tx, stored);
+
+    let at = 0;
+    for (const [r, request] of requests.entries()) {
+      if (answers[r] !== undefined) continue;
+      const own = request.events.map(() => {
+        const result = results[at] ?? resultOf(plans[at] as PlannedEvent);
+        at++;
+        return result;
+      });
+      answers[r] = { results: own, replayed: false };
+    }
+    await this.storeAnswers(tx, requests, answers as (AcceptAnswer | Problem)[]);
+    return answers as (AcceptAnswer | Problem)[];
+  }
+
+  /** An answer for each request that has one already: replayed, refused, or in use; undefined for those to accept. */
+  private async claimKeys(tx: Tx, requests: AcceptRequest[]): Promise<(AcceptAnswer | Problem | undefined)[]> {
+    const answers: (AcceptAnswer | Problem | undefined)[] = requests.map(() => undefined);
+    const seen = new Set<string>();
+    const claiming: { at: number; claim: IdempotencyClaim }[] = [];
+    for (const [at, { idempotency: claim }] of requests.entries()) {
+      if (!claim) continue;
+      const name = `${claim.scope} ${claim.key}`;
+      if (seen.has(name)) answers[at] = inUse();
+      else claiming.push({ at, claim });
+      seen.add(name);
+    }
+    if (claiming.length === 0) return answers;
+    const claims = await idempotencyRepository.claim(tx, claiming.map(({ claim }) => claim));
+    for (const [c, { at }] of claiming.entries()) {
+      const claim = claims[c];
+      if (claim === 'in_use') answers[at] = inUse();
+      else if (claim === 'reused')
+        answers[at] = new Problem('idempotency_key_reused', 'This Idempotency-Key was used with another body within the last 24 hours.');
+      else if (claim !== 'fresh') answers[at] = { results: revive(claim.response), replayed: true };
+    }
+    return answers;
+  }
+
+  private async readCatalogue(tx: Tx, events: AcceptableEvent[]): Promise<Catalogue> {
+    const ids = new Set<string>();
+    const externalIds = new Set<string>();
+    for (const { subscriber } of events)
+      if ('id' in subscriber) ids.add(subscriber.id);
+      else externalIds.add(subscriber.externalId);
+    const subscribers = await acceptRepository.resolveSubscribers(tx, [...ids], [...externalIds]);
+    const names = [...new Set(events.map((event) => event.type))];
+    let versions = await acceptRepository.resolveEventTypes(tx, names);
+    if (this.options.autoCreateEventTypes) {
+      const missing = events
+        .filter((event) => !event.testOf && !versions.get(event.type)?.includes(event.version ?? versions.get(event.type)?.[0] ?? ''))
+        .map((event) => ({ name: event.type, version: event.version ?? '1' }));
+      if (missing.length > 0) {
+        await acceptRepository.createEventTypes(tx, missing);
+        versions = await acceptRepository.resolveEventTypes(tx, names);
+      }
+    }
+    return { subscribers, versions };
+  }
+
+  /** Results of events that carry an id already taken, in this group or before: the first one's answer, or a refusal. */
+  private async resolveOwnIds(tx: Tx, plans: (PlannedEvent | Problem)[]): Promise<(AcceptResult | undefined)[]> {
+    const results: (AcceptResult | undefined)[] = plans.map((plan) => (plan instanceof Problem ? plan : undefined));
+    const madeHere = new Set(this.ownIds(plans));
+    if (madeHere.size === 0) return results;
+    const ids = [...madeHere].sort();
+    await acceptRepository.lockEventIds(tx, ids);
+    const taken = new Map((await acceptRepository.findEvents(tx, ids)).map((row) => [row.id, row]));
+    for (const [at, plan] of plans.entries()) {
+      if (plan instanceof Problem || !madeHere.has(plan.event.id)) continue;
+      const first = taken.get(plan.event.id);
+      const dataHash = createHash('sha256').update(plan.event.data).digest();
+      const { id, subscriberId, type, version, matched } = plan.event;
+      if (!first) taken.set(id, { id, subscriber_id: subscriberId, type, version, data_hash: dataHash, matched });
+      else if (first.subscriber_id === subscriberId && first.type === type && first.version === version && first.data_hash.equals(dataHash))
+        results[at] = { id: toPublicId('evt', id), deliveries: first.matched };
+      else results[at] = new Problem('event_id_in_use', 'Another event, with other content, has this id.', { errors: [{ pointer: '/id', detail: 'is taken' }] });
+    }
+    return results;
+  }
+
+  private *ownIds(plans: (PlannedEvent | Problem)[]): Generator<string> {
+    for (const plan of plans) if (!(plan instanceof Problem) && plan.ownId) yield plan.event.id;
+  }
+
+  private async store(tx: Tx, plans: PlannedEvent[]): Promise<void> {
+    if (plans.length === 0) return;
+    const deliveries = plans.flatMap((plan) => plan.deliveries);
+    await this.takeRoom(tx, deliveries);
+    const queued = deliveries.filter((delivery) => delivery.place === 'queued');
+    await acceptRepository.insert(tx, plans.map((plan) => plan.event), deliveries, queued.length > 0 ? DUE_CHANNEL : null);
+    const tickets = queued.map((delivery) => ({ deliveryId: delivery.id, endpointId: delivery.endpointId }));
+    await this.queue.insert(tx, tickets, { notify: false });
+  }
+
+  /** Marks as held what finds no place in its endpoint's lane, the newest first. */
+  private async takeRoom(tx: Tx, deliveries: NewDelivery[]): Promise<void> {
+    const wanted = new Map<string, number>();
+    for (const { place, endpointId } of deliveries)
+      if (place === 'queued') wanted.set(endpointId, (wanted.get(endpointId) ?? 0) + 1);
+    if (wanted.size === 0) return;
+    const room = await acceptRepository.takeRoom(tx, wanted);
+    for (const delivery of deliveries) {
+      if (delivery.place !== 'queued') continue;
+      const left = room.get(delivery.endpointId);
+      if (left === undefined) throw new Error(`Bug: endpoint ${delivery.endpointId} has no lane`);
+      if (left > 0) room.set(delivery.endpointId, left - 1);
+      else delivery.place = 'held';
+    }
+  }
+
+  /** A single event that was refused is not stored: its publisher mends it and uses the same key again. */
+  private async storeAnswers(tx: Tx, requests: AcceptRequest[], answers: (AcceptAnswer | Problem)[]): Promise<void> {
+    const rows = requests.flatMap((request, at) => {
+      const answer = answers[at];
+      if (!request.idempotency || answer instanceof Problem || answer.replayed) return [];
+      if (answer.results.every((result) => result instanceof Problem)) return [];
+      return [{ ...request.idempotency, statusCode: 202, response: JSON.stringify(answer.results) }];
+    });
+    if (rows.length > 0) await idempotencyRepository.store(tx, rows);
+  }
+}
+
+function settle(waiting: Waiting, answer: AcceptAnswer | Problem): void {
+  if (answer instanceof Problem) waiting.reject(answer);
+  else waiting.resolve(answer);
+}
+
+function bytesOf(request: AcceptRequest): number {
+  return request.events.reduce((sum, event) => sum + 256 + (event instanceof Problem ? 0 : event.data.length), 0);
+}
+
+/** A key bound to one subscriber finds no other: the answer for another's and for none is the same. */
+function visibleTo(scope: Scope, catalogue: Catalogue): Catalogue {
+  const bound = boundTo(scope);
+  if (bound === null) return catalogue;
+  return { ...catalogue, subscribers: catalogue.subscribers.filter((subscriber) => subscriber.id === bound) };
+}
+
+function resultOf({ event, deliveries }: PlannedEvent): AcceptedEvent {
+  const result: AcceptedEvent = { id: toPublicId('evt', event.id), deliveries: deliveries.length };
+  if (deliveries.length === 0) result.note = 'no_matching_endpoint';
+  else if (deliveries.every((delivery) => delivery.place === 'cancelled')) result.note = 'only_disabled_endpoints';
+  if (deliveries[0]?.trigger === 'test') result.delivery = toPublicId('dlv', deliveries[0].id);
+  return result;
+}
+
+function inUse(): Problem {
+  return new Problem('idempotency_key_in_use', 'A request with this Idempotency-Key is still running; ask again for its answer.', {
+    retryAfterSeconds: 1,
+  });
+}
+
+function revive(response: string): AcceptResult[] {
+  const results = JSON.parse(response) as (AcceptedEvent | { code: Problem['code']; detail: string; extra: Problem['extra'] })[];
+  return results.map((result) => ('code' in result ? new Problem(result.code, result.detail, result.extra) : result));
+}

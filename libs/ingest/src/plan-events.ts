@@ -1,0 +1,84 @@
+import { Problem } from '@app/contracts';
+import { matchesAny, newId, type Random } from '@app/domain';
+import type { NewDelivery, NewEvent, SubscriberForAccept } from '@app/persistence';
+import type { ParsedEvent } from './parse-events.js';
+
+/** An event to accept; a test goes to one endpoint, whatever it subscribes to. */
+export interface AcceptableEvent extends ParsedEvent {
+  testOf?: string;
+}
+
+/** What the catalogue and the subscribers were when the group was accepted. */
+export interface Catalogue {
+  subscribers: SubscriberForAccept[];
+  /** Versions of each known type, the first registered first. */
+  versions: Map<string, string[]>;
+}
+
+export interface PlannedEvent {
+  event: NewEvent;
+  /** Pending ones as `queued`: the lanes decide later which of them are held. */
+  deliveries: NewDelivery[];
+  /** The publisher chose the event's id, so it may be taken already. */
+  ownId: boolean;
+}
+
+/** Sent by a test that names no type; not in the catalogue, so that no publisher can send it. */
+export const TEST_EVENT_TYPE = 'posthorn.test';
+
+/** One event with its deliveries, or why it is refused. Pure but for the ids. */
+export function planEvent(input: AcceptableEvent, catalogue: Catalogue, now: Date, random: Random): PlannedEvent | Problem {
+  const wanted = input.subscriber;
+  const subscriber = catalogue.subscribers.find((known) =>
+    'id' in wanted ? known.id === wanted.id : known.externalId === wanted.externalId,
+  );
+  if (!subscriber)
+    return new Problem('unknown_subscriber', 'No subscriber has this id or externalId.', {
+      errors: [{ pointer: '/subscriber', detail: 'must be the id (sub_…) or externalId of a subscriber' }],
+    });
+  const version = versionOf(input, catalogue);
+  if (version instanceof Problem) return version;
+
+  const id = input.id ?? newId(now.getTime(), random);
+  const matching = subscriber.endpoints.filter((endpoint) =>
+    input.testOf ? endpoint.id === input.testOf : matchesAny(endpoint.eventTypes, input.type),
+  );
+  const deliveries = matching.map(
+    (endpoint): NewDelivery => ({
+      // Of the same instant as the event, so that both lie in the same day's partitions and leave together.
+      id: newId(now.getTime(), random),
+      subscriberId: subscriber.id,
+      eventId: id,
+      endpointId: endpoint.id,
+      eventType: input.type,
+      trigger: input.testOf ? 'test' : 'event',
+      place: endpoint.disabled ? 'cancelled' : 'queued',
+    }),
+  );
+  const event: NewEvent = {
+    id,
+    subscriberId: subscriber.id,
+    type: input.type,
+    version,
+    data: input.data,
+    matched: deliveries.length,
+    traceparent: input.traceparent,
+    occurredAt: input.occurredAt ?? now,
+  };
+  return { event, deliveries, ownId: input.id !== null };
+}
+
+function versionOf(input: AcceptableEvent, catalogue: Catalogue): string | Problem {
+  if (input.testOf && input.type === TEST_EVENT_TYPE) return '1';
+  const versions = catalogue.versions.get(input.type);
+  if (!versions)
+    return new Problem('unknown_event_type', `The event type "${input.type}" is not in the catalogue; register it with POST /v1/event-types.`, {
+      errors: [{ pointer: '/type', detail: 'must be a registered event type' }],
+    });
+  // The first one, not the newest: registering version 2 must not relabel what is already published.
+  if (input.version === null) return versions[0] ?? '1';
+  if (versions.includes(input.version)) return input.version;
+  return new Problem('unknown_event_type_version', `The event type "${input.type}" has no version "${input.version}".`, {
+    errors: [{ pointer: '/version', detail: `must be one of ${versions.join(', ')}` }],
+  });
+}

@@ -1,0 +1,86 @@
+/** Where a value stands in a JSON text: from its first character to behind its last. */
+export interface Span {
+  start: number;
+  end: number;
+}
+
+const QUOTE = 34;
+const BACKSLASH = 92;
+const COMMA = 44;
+const OPEN = new Set([91, 123]);
+const CLOSE = new Set([93, 125]);
+
+/**
+ * The members of the object that begins at `at`: each name with the span of its value. Of a name that stands
+ * twice the last counts, as in JSON.parse. The text must be valid JSON already; nothing recurses, so depth and
+ * hostile nesting cost nothing.
+ */
+export function memberSpans(text: string, at = skipBlank(text, 0)): Map<string, Span> {
+  const members = new Map<string, Span>();
+  for (let i = skipBlank(text, at + 1); text[i] !== '}'; ) {
+    const nameEnd = skipString(text, i);
+    const name = JSON.parse(text.slice(i, nameEnd)) as string;
+    const start = skipBlank(text, skipBlank(text, nameEnd) + 1);
+    const end = skipValue(text, start);
+    members.set(name, { start, end });
+    i = nextItem(text, end);
+  }
+  return members;
+}
+
+/** The spans of the elements of the array that begins at `at`. The text must be valid JSON already. */
+export function elementSpans(text: string, at: number): Span[] {
+  const elements: Span[] = [];
+  for (let i = skipBlank(text, at + 1); text[i] !== ']'; ) {
+    const end = skipValue(text, i);
+    elements.push({ start: i, end });
+    i = nextItem(text, end);
+  }
+  return elements;
+}
+
+function nextItem(text: string, end: number): number {
+  const i = skipBlank(text, end);
+  return text.charCodeAt(i) === COMMA ? skipBlank(text, i + 1) : i;
+}
+
+/** Behind the value that begins at `i`. */
+function skipValue(text: string, i: number): number {
+  const first = text.charCodeAt(i);
+  if (first === QUOTE) return skipString(text, i);
+  if (!OPEN.has(first)) return skipLiteral(text, i);
+  let depth = 0;
+  for (;;) {
+    const code = text.charCodeAt(i);
+    if (code === QUOTE) i = skipString(text, i);
+    else {
+      i++;
+      if (OPEN.has(code)) depth++;
+      else if (CLOSE.has(code) && --depth === 0) return i;
+    }
+  }
+}
+
+/** Behind the string that begins at `i`, jumping from quote to quote. */
+function skipString(text: string, i: number): number {
+  for (let quote = text.indexOf('"', i + 1); ; quote = text.indexOf('"', quote + 1)) {
+    let escapes = 0;
+    while (text.charCodeAt(quote - 1 - escapes) === BACKSLASH) escapes++;
+    if (escapes % 2 === 0) return quote + 1;
+  }
+}
+
+/** Behind a number, true, false or null. */
+function skipLiteral(text: string, i: number): number {
+  while (i < text.length && !isBlank(text.charCodeAt(i)) && text.charCodeAt(i) !== COMMA && !CLOSE.has(text.charCodeAt(i))) i++;
+  return i;
+}
+
+function skipBlank(text: string, i: number): number {
+  while (isBlank(text.charCodeAt(i))) i++;
+  return i;
+}
+
+function isBlank(code: number): boolean {
+  return code === 32 || code === 10 || code === 13 || code === 9;
+}
