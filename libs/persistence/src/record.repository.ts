@@ -1,3 +1,4 @@
+import { DELIVER_QUEUE } from '@app/contracts';
 import type { Tx } from './database.js';
 
 /** One request that was made, as the attempts table keeps it. */
@@ -29,9 +30,9 @@ export interface OutcomeRecord {
   deliveryId: string;
   subscriberId: string;
   endpointId: string;
+  /** The ticket as it was loaded, and the attempt of its job as it was claimed: together the fence. */
   ticket: number;
-  /** The job's fence held: no other worker has taken the delivery over. */
-  settled: boolean;
+  retryCount: number;
   next:
     | { status: 'delivered' }
     | { status: 'failed'; failure: string }
@@ -48,6 +49,8 @@ export interface OutcomeRecord {
 export interface RecordedOutcome {
   id: string;
   applied: boolean;
+  /** The delivery had ended already, so whatever ticket it has is to go. */
+  over: boolean;
   oldPlace: 'queued' | 'held' | 'waiting' | null;
   /** The number of the attempt, when one was made. */
   n: number;
@@ -68,27 +71,32 @@ export interface PromotedDelivery {
 /** The SQL of T2. Every method is one statement. */
 export const recordRepository = {
   /**
-   * Writes attempts and moves deliveries on. Rows are locked in order of id first. An outcome applies only if
-   * its fence held, the delivery is pending and its ticket is the one that was loaded; a late one adds its
-   * attempt, marked late, and changes nothing else: it burns no try.
+   * Writes attempts and moves deliveries on. Rows are locked in order of id first. An outcome applies only if the
+   * delivery is pending, its ticket is the one that was loaded and the job is still active in the attempt that was
+   * claimed. Both, because a delivery's next job has the same id and counts from 0 again: a worker that froze over
+   * one whole retry would find its `{ id, retryCount }` true of another's claim. A late outcome adds its attempt,
+   * marked late, and changes nothing else: it burns no try.
    */
   async record(tx: Tx, outcomes: OutcomeRecord[]): Promise<RecordedOutcome[]> {
     return tx.prepared<RecordedOutcome>(
       'record_outcomes',
       `WITH input AS (
          SELECT * FROM unnest(
-           $1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::bool[], $6::text[], $7::text[], $8::float8[], $9::text[], $10::text[],
+           $1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::int[], $6::text[], $7::text[], $8::float8[], $9::text[], $10::text[],
            $11::uuid[], $12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[], $16::real[], $17::real[], $18::real[],
            $19::real[], $20::real[], $21::smallint[], $22::text[], $23::text[], $24::text[], $25::text[], $26::text[],
            $27::text[], $28::text[], $29::bool[], $30::text[], $31::bool[])
-         AS i (id, subscriber_id, endpoint_id, ticket, settled, status, place, in_seconds, failure, reason,
+         AS i (id, subscriber_id, endpoint_id, ticket, retry_count, status, place, in_seconds, failure, reason,
                attempt_id, attempt_status, url, started_at, finished_at, dns_ms, connect_ms, tls_ms,
                first_byte_ms, total_ms, status_code, attempt_failure, failure_detail, note, remote_address, response_headers,
                response_body, response_encoding, response_truncated, worker, burns_try)),
        before AS (
          SELECT i.*, d.trigger, d.due_at, d.place AS old_place, d.attempts + 1 AS n,
-                i.settled AND d.status = 'pending' AND d.ticket = i.ticket AS applied
-           FROM input i JOIN deliveries d ON d.id = i.id AND d.subscriber_id = i.subscriber_id
+                d.status <> 'pending' AS over,
+                d.status = 'pending' AND d.ticket = i.ticket AND j.id IS NOT NULL AS applied
+           FROM input i
+           JOIN deliveries d ON d.id = i.id AND d.subscriber_id = i.subscriber_id
+           LEFT JOIN pgboss.job j ON j.name = '${DELIVER_QUEUE}' AND j.id = i.id AND j.state = 'active' AND j.retry_count = i.retry_count
           ORDER BY d.id FOR UPDATE OF d),
        moved AS (
          UPDATE deliveries d SET
@@ -117,13 +125,13 @@ export const recordRepository = {
                 b.first_byte_ms, b.total_ms, b.status_code, b.attempt_failure, b.failure_detail, b.note, b.remote_address,
                 b.response_headers, b.response_body, b.response_encoding, b.response_truncated, b.worker
            FROM before b WHERE b.attempt_id IS NOT NULL)
-       SELECT id, applied, old_place AS "oldPlace", n FROM before`,
+       SELECT id, applied, over, old_place AS "oldPlace", n FROM before`,
       [
         outcomes.map((o) => o.deliveryId),
         outcomes.map((o) => o.subscriberId),
         outcomes.map((o) => o.endpointId),
         outcomes.map((o) => o.ticket),
-        outcomes.map((o) => o.settled),
+        outcomes.map((o) => o.retryCount),
         outcomes.map((o) => o.next.status),
         outcomes.map((o) => (o.next.status === 'pending' ? o.next.place : null)),
         outcomes.map((o) => (o.next.status === 'pending' ? o.next.inSeconds : null)),

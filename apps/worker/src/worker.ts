@@ -1,0 +1,90 @@
+import { hostname } from 'node:os';
+import type { Config } from '@app/config';
+import { AttemptDelivery, HttpSender, KeepLanes, RecordOutcomes } from '@app/delivery';
+import { parseCidrs, systemClock, systemRandom } from '@app/domain';
+import type { Logger, Metrics } from '@app/observability';
+import { PumpRepository, idempotencyRepository, partitionsRepository, type Database } from '@app/persistence';
+import { DeliverQueue, DueListener } from '@app/queue';
+import { ReplayRunner } from '@app/console';
+import { Maintenance } from './maintenance.js';
+import { Pump } from './pump.js';
+
+// What is under way may finish; the rest of the 20 seconds is for writing it down.
+const GRACE_MS = 15_000;
+
+/** The worker without its process: the pump, the recorder and the loops, wired. */
+export class Worker {
+  private readonly queue: DeliverQueue;
+  private readonly sender: HttpSender;
+  private readonly recorder: RecordOutcomes;
+  private readonly pump: Pump;
+  private readonly listener: DueListener;
+  private readonly maintenance: Maintenance;
+
+  constructor(
+    config: Config & { DATABASE_URL: string },
+    version: string,
+    database: Database,
+    metrics: Metrics,
+    logger: Logger,
+  ) {
+    this.queue = new DeliverQueue(database, {
+      supervise: true,
+      on: (kind, detail) => logger.warn(kind === 'error' ? { err: detail } : { detail }, 'queue.warning'),
+    });
+    this.sender = new HttpSender({ allow: parseCidrs(config.POSTHORN_ALLOW_CIDRS) });
+    const attempts = new AttemptDelivery(this.sender, systemClock, systemRandom, { userAgent: `Posthorn/${version}` });
+    this.recorder = new RecordOutcomes(database, this.queue, metrics, logger, (ids, madeWork) =>
+      this.pump.recorded(ids, madeWork),
+    );
+    this.pump = new Pump(this.queue, new PumpRepository(database), attempts, this.recorder, metrics, logger, systemClock, {
+      concurrency: config.WORKER_CONCURRENCY,
+      concurrencyPerEndpoint: config.WORKER_CONCURRENCY_PER_ENDPOINT,
+      worker: `${hostname()}:${process.pid}`,
+    });
+    this.listener = new DueListener(
+      config.DATABASE_URL,
+      () => this.pump.wake(),
+      (error) => logger.warn({ err: error }, 'listen.lost'),
+    );
+    const lanes = new KeepLanes(database, this.queue, metrics);
+    const replays = new ReplayRunner(database, this.queue, systemClock);
+    this.maintenance = new Maintenance(
+      [
+        { name: 'cancel-stopped', everyMs: 1000, runOnce: () => lanes.cancelStopped() },
+        { name: 'promote-stalled', everyMs: 1000, runOnce: () => lanes.promoteStalled() },
+        { name: 'replays', everyMs: 1000, runOnce: () => replays.runOnce() },
+        { name: 'measure', everyMs: 10_000, runOnce: () => lanes.measure() },
+        { name: 'reconcile', everyMs: 60_000, runOnce: () => lanes.reconcile() },
+        { name: 'restore-tickets', everyMs: 60_000, runOnce: () => lanes.restoreTickets() },
+        { name: 'partitions', everyMs: 600_000, runOnce: () => partitionsRepository.createAhead(database) },
+        {
+          name: 'retention',
+          everyMs: 600_000,
+          runOnce: async () => (await partitionsRepository.dropOldest(database, config.RETENTION_DAYS)).length,
+        },
+        { name: 'idempotency-keys', everyMs: 60_000, runOnce: () => idempotencyRepository.deleteExpired(database, 5000) },
+      ],
+      metrics,
+      logger,
+    );
+  }
+
+  async start(): Promise<void> {
+    await this.queue.start();
+    this.pump.start();
+    this.listener.start();
+    this.maintenance.start();
+  }
+
+  /** Finishes or gives back what is under way, within 20 s. */
+  async stop(): Promise<void> {
+    await this.listener.stop();
+    await this.pump.stop(GRACE_MS);
+    this.sender.destroy();
+    await this.pump.finish();
+    await this.recorder.drain();
+    await this.maintenance.stop();
+    await this.queue.stop();
+  }
+}

@@ -1,0 +1,108 @@
+import { FAILURES, decide, newId, toPublicId, type Clock, type Random } from '@app/domain';
+import type { AttemptRecord, DeliveryForAttempt, EndpointForAttempt, OutcomeRecord } from '@app/persistence';
+import { sign } from '@app/signing';
+import { BASE64_PREFIX, excerpt } from './http/excerpt.js';
+import type { SendRequest, SendResult } from './http/http-sender.js';
+
+/** What came of one ticket: what is to be written about its delivery, and the attempt if one was made. */
+export type Outcome = Pick<OutcomeRecord, 'next' | 'attempt' | 'burnsTry'>;
+
+/** The only way out; `HttpSender` in production. */
+export interface Sender {
+  send(request: SendRequest): Promise<SendResult>;
+}
+
+/**
+ * One attempt, whole: gate → sign → send → classify. First try, retry, resend, replay and test are all this.
+ * Reads nothing and writes nothing: it is given rows and answers with an outcome. Never throws for a receiver.
+ */
+export class AttemptDelivery {
+  constructor(
+    private readonly sender: Sender,
+    private readonly clock: Clock,
+    private readonly random: Random,
+    private readonly options: { userAgent: string },
+  ) {}
+
+  async attempt(delivery: DeliveryForAttempt, endpoint: EndpointForAttempt | undefined): Promise<Outcome> {
+    const stopped = gate(delivery, endpoint);
+    if (stopped) return stopped;
+    const startedAt = this.clock.now();
+    const result = await this.send(delivery, endpoint!, startedAt);
+    const attempt = this.recordOf(result, endpoint!, startedAt);
+    return { attempt, ...this.next(result, delivery) };
+  }
+
+  private send(delivery: DeliveryForAttempt, endpoint: EndpointForAttempt, now: Date): Promise<SendResult> {
+    const id = toPublicId('evt', delivery.eventId);
+    const timestamp = Math.floor(now.getTime() / 1000);
+    const body = bodyOf(id, delivery);
+    const headers: Record<string, string> = {
+      // The endpoint's own first: none of ours can be replaced, whatever an old row says.
+      ...endpoint.headers,
+      'content-type': 'application/json',
+      'user-agent': this.options.userAgent,
+      'accept-encoding': 'identity',
+      'webhook-id': id,
+      'webhook-timestamp': String(timestamp),
+      'webhook-signature': sign({ id, timestamp, body, secrets: endpoint.secrets }),
+      'posthorn-delivery': toPublicId('dlv', delivery.id),
+      'posthorn-attempt': String(delivery.attempts + 1),
+    };
+    if (delivery.event?.traceparent) headers.traceparent = delivery.event.traceparent;
+    return this.sender.send({ url: endpoint.url, headers, body, deadlineMs: endpoint.timeoutMs });
+  }
+
+  private next(result: SendResult, delivery: DeliveryForAttempt): Pick<Outcome, 'next' | 'burnsTry'> {
+    const burnsTry = result.failure === null || FAILURES[result.failure].chargeTo !== 'platform';
+    // A test answers a person who waits for it: one attempt, no schedule.
+    if (result.failure !== null && burnsTry && delivery.trigger === 'test')
+      return { burnsTry, next: { status: 'failed', failure: result.failure } };
+    const decision = decide({ failure: result.failure }, delivery.tries + (burnsTry ? 1 : 0), this.random);
+    if (decision.status !== 'pending') return { burnsTry, next: decision };
+    return { burnsTry, next: { status: 'pending', place: 'waiting', inSeconds: decision.retryInSeconds } };
+  }
+
+  private recordOf(result: SendResult, endpoint: EndpointForAttempt, startedAt: Date): AttemptRecord {
+    const finishedAt = this.clock.now();
+    const body = result.responseBody?.length ? excerpt(result.responseBody, result.responseTruncated) : null;
+    const base64 = body?.startsWith(BASE64_PREFIX) ?? false;
+    return {
+      id: newId(finishedAt.getTime(), this.random),
+      status: result.failure === null ? 'delivered' : 'failed',
+      url: endpoint.url,
+      startedAt,
+      finishedAt,
+      ...result.timings,
+      statusCode: result.statusCode ?? null,
+      failure: result.failure,
+      failureDetail: result.failureDetail ?? null,
+      note: result.bodyNote ?? null,
+      remoteAddress: result.remoteAddress ?? null,
+      responseHeaders: result.responseHeaders ? JSON.stringify(result.responseHeaders).replaceAll('\\u0000', '') : null,
+      responseBody: base64 ? body!.slice(BASE64_PREFIX.length) : body,
+      responseEncoding: body === null ? null : base64 ? 'base64' : 'utf8',
+      responseTruncated: result.responseTruncated,
+    };
+  }
+}
+
+/** Why no request is made, or null. Burns no attempt: waiting is not failing. */
+function gate(delivery: DeliveryForAttempt, endpoint: EndpointForAttempt | undefined): Outcome | null {
+  const without = (next: Outcome['next']): Outcome => ({ next, attempt: null, burnsTry: false });
+  if (!endpoint) return without({ status: 'cancelled', reason: 'endpoint_deleted' });
+  if (endpoint.stopped) return without({ status: 'cancelled', reason: endpoint.stopped });
+  if (endpoint.paused) return without({ status: 'pending', place: 'held', inSeconds: 0 });
+  // Retention never drops a day with pending deliveries; an operator's hand may have.
+  if (!delivery.event) return without({ status: 'failed', failure: 'internal' });
+  if (endpoint.secrets.length === 0) return without({ status: 'failed', failure: 'config_invalid' });
+  return null;
+}
+
+/** The envelope around the publisher's bytes. Everything but `data` is ours and equal in every attempt. */
+function bodyOf(id: string, { event }: DeliveryForAttempt): Buffer {
+  const { type, version, occurredAt, data } = event!;
+  return Buffer.from(
+    `{"id":"${id}","type":${JSON.stringify(type)},"version":${JSON.stringify(version)},"timestamp":"${occurredAt.toISOString()}","data":${data}}`,
+  );
+}

@@ -1,0 +1,188 @@
+import type { Logger, Metrics } from '@app/observability';
+import {
+  isConnectionFailure,
+  isDataError,
+  recordRepository,
+  type Database,
+  type LaneChange,
+  type OutcomeRecord,
+  type RecordedOutcome,
+  type Tx,
+} from '@app/persistence';
+import type { DeliverQueue, NewTicket, Ticket } from '@app/queue';
+import { toPublicId } from '@app/domain';
+
+/** A finished ticket, as the pump hands it over. */
+export interface FinishedTicket extends OutcomeRecord {
+  eventId: string;
+  trigger: string;
+}
+
+// One commit's fsync serves a whole group. Above the slots of a worker: a burst of quick receivers is one group.
+const GROUP_MAX = 512;
+// The database is away or refuses: tried again soon, but not in a loop that eats the processor.
+const AGAIN_MS = 250;
+
+/**
+ * T2: what became of every ticket that finished while the last group committed, written together: attempts, deliveries,
+ * lanes, the tickets that end and the ones that follow. Outcomes wait here until the database has them: they are the
+ * only copy of what a receiver answered.
+ */
+export class RecordOutcomes {
+  private waiting: FinishedTicket[] = [];
+  private running: Promise<void> | null = null;
+  private stopping = false;
+
+  constructor(
+    private readonly database: Database,
+    private readonly queue: Pick<DeliverQueue, 'settle' | 'insert'>,
+    private readonly metrics: Metrics,
+    private readonly logger: Logger,
+    /** Called when tickets are no longer this worker's, whatever became of them. */
+    private readonly onRecorded: (deliveryIds: string[], madeWork: boolean) => void,
+  ) {}
+
+  /** Outcomes that are not in the database yet. */
+  get backlog(): number {
+    return this.waiting.length;
+  }
+
+  add(outcome: FinishedTicket): void {
+    this.waiting.push(outcome);
+    this.running ??= this.run().finally(() => {
+      this.running = null;
+    });
+  }
+
+  /** Resolves when everything is written, or after the database has refused once while stopping. */
+  async drain(): Promise<void> {
+    this.stopping = true;
+    while (this.running) await this.running;
+  }
+
+  private async run(): Promise<void> {
+    // The outcomes of one turn of the event loop belong together.
+    await new Promise(setImmediate);
+    while (this.waiting.length > 0) {
+      const group = this.waiting.splice(0, GROUP_MAX);
+      try {
+        await this.recordGroup(group);
+      } catch (error) {
+        const lost = await this.recover(group, error);
+        if (lost) return;
+      }
+    }
+  }
+
+  private async recordGroup(group: FinishedTicket[]): Promise<void> {
+    const end = this.metrics.recordSeconds.startTimer();
+    this.metrics.recordGroupSize.observe(group.length);
+    const { rows, madeWork } = await this.database.transaction((tx) => this.record(tx, group));
+    end();
+    this.onRecorded(group.map((outcome) => outcome.deliveryId), madeWork);
+    const byId = new Map(rows.map((row) => [row.id, row]));
+    for (const outcome of group) this.tell(outcome, byId.get(outcome.deliveryId));
+  }
+
+  private async record(tx: Tx, group: FinishedTicket[]): Promise<{ rows: RecordedOutcome[]; madeWork: boolean }> {
+    const rows = await recordRepository.record(tx, group);
+    const byId = new Map(rows.map((row) => [row.id, row]));
+    // A ticket ends with its outcome, or because its delivery is over or gone. Any other is somebody else's by now.
+    const ending = group.filter((outcome) => {
+      const row = byId.get(outcome.deliveryId);
+      return !row || row.applied || row.over;
+    });
+    const settled = await this.queue.settle(tx, ending.map(ticketOf));
+    const lost = rows.find((row) => row.applied && !settled.has(row.id));
+    // It expired between the two statements. Nothing is committed; the next round finds it late.
+    if (lost) throw new Error(`The claim of delivery ${lost.id} was lost while its outcome was recorded`);
+
+    const next: NewTicket[] = [];
+    for (const outcome of group)
+      if (byId.get(outcome.deliveryId)?.applied && outcome.next.status === 'pending' && outcome.next.place !== 'held')
+        next.push({ deliveryId: outcome.deliveryId, endpointId: outcome.endpointId, inSeconds: outcome.next.inSeconds });
+    next.push(...(await this.settleLanes(tx, group, byId)));
+    await this.queue.insert(tx, next, { notify: true });
+    return { rows, madeWork: next.some((ticket) => !ticket.inSeconds) };
+  }
+
+  /** Subtracts what finished from the lanes and promotes held deliveries into the room. Answers their tickets. */
+  private async settleLanes(tx: Tx, group: FinishedTicket[], byId: Map<string, RecordedOutcome>): Promise<NewTicket[]> {
+    const changes = new Map<string, LaneChange>();
+    const count = (endpointId: string, place: string | null, by: number): void => {
+      let change = changes.get(endpointId);
+      if (!change) changes.set(endpointId, (change = { endpointId, queued: 0, held: 0 }));
+      if (place === 'queued') change.queued += by;
+      else if (place === 'held') change.held += by;
+    };
+    for (const { deliveryId, endpointId, next } of group) {
+      const row = byId.get(deliveryId);
+      if (!row?.applied) continue;
+      count(endpointId, row.oldPlace, -1);
+      if (next.status === 'pending') count(endpointId, next.place, +1);
+    }
+    const changed = [...changes.values()].filter((change) => change.queued !== 0 || change.held !== 0);
+    if (changed.length === 0) return [];
+    const room = (await recordRepository.settleLanes(tx, changed)).filter((lane) => lane.promote > 0);
+    if (room.length === 0) return [];
+    const promoted = await recordRepository.promoteHeld(tx, room);
+    return promoted.map(({ id, endpointId }) => ({ deliveryId: id, endpointId }));
+  }
+
+  /** Answers whether to give up for now: only while stopping, when the tickets' expiry will bring them back. */
+  private async recover(group: FinishedTicket[], error: unknown): Promise<boolean> {
+    this.logger.error({ err: error, outcomes: group.length }, 'outcomes.failed');
+    if (isDataError(error)) {
+      if (group.length > 1) {
+        // One row that the database cannot hold must not keep the others from being written.
+        for (const outcome of group) await this.recordGroup([outcome]).catch((each: unknown) => this.recover([outcome], each));
+        return false;
+      }
+      const [outcome] = group;
+      if (outcome.attempt && outcome.attempt.note !== REFUSED_NOTE) {
+        const bare = { failureDetail: null, responseHeaders: null, responseBody: null, responseEncoding: null, note: REFUSED_NOTE };
+        this.waiting.unshift({ ...outcome, attempt: { ...outcome.attempt, ...bare } });
+        return false;
+      }
+      // Refused even without the response: our bug. The claim runs out and the delivery is tried again.
+      this.onRecorded([outcome.deliveryId], false);
+      return false;
+    }
+    this.waiting.unshift(...group);
+    if (this.stopping && isConnectionFailure(error)) return true;
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+    return false;
+  }
+
+  private tell(outcome: FinishedTicket, row: RecordedOutcome | undefined): void {
+    const { attempt, next } = outcome;
+    if (!attempt) return;
+    const late = row?.applied !== true;
+    if (late) this.metrics.lateOutcomes.inc();
+    this.metrics.attempts.inc({ status: attempt.status, failure: attempt.failure ?? 'none' });
+    this.metrics.attemptSeconds.observe(attempt.totalMs / 1000);
+    if (!this.logger.isLevelEnabled('info')) return;
+    this.logger.info(
+      {
+        delivery: toPublicId('dlv', outcome.deliveryId),
+        event: toPublicId('evt', outcome.eventId),
+        endpoint: toPublicId('ep', outcome.endpointId),
+        n: row?.n,
+        trigger: outcome.trigger,
+        status: attempt.status,
+        failure: attempt.failure,
+        statusCode: attempt.statusCode,
+        ms: Math.round(attempt.totalMs * 10) / 10,
+        late,
+        next: late ? undefined : next.status === 'pending' ? `again in ${Math.round(next.inSeconds)} s` : next.status,
+      },
+      'delivery.attempted',
+    );
+  }
+}
+
+const REFUSED_NOTE = 'the response could not be stored';
+
+function ticketOf(outcome: FinishedTicket): Ticket {
+  return { deliveryId: outcome.deliveryId, endpointId: outcome.endpointId, retryCount: outcome.retryCount };
+}

@@ -1,0 +1,90 @@
+import type { Scope } from '@app/contracts';
+import { Predicates } from './predicates.js';
+import type { PageRequest, Reader } from './status.queries.js';
+
+export interface EventFilter {
+  subscriberId?: string;
+  type?: string;
+  since?: Date;
+  until?: Date;
+}
+
+export interface EventStatusRow {
+  id: string;
+  subscriberId: string;
+  type: string;
+  version: string;
+  /** Endpoints that wanted it when it was accepted, disabled ones included. */
+  matched: number;
+  occurredAt: Date;
+  createdAt: Date;
+}
+
+/** How an event's deliveries stand. */
+export interface DeliveryCounts {
+  eventId: string;
+  pending: number;
+  delivered: number;
+  failed: number;
+  cancelled: number;
+  /** Of the cancelled ones, those that were never sent because the endpoint was disabled. */
+  disabled: number;
+}
+
+const EVENT_COLUMNS = `e.id, e.subscriber_id AS "subscriberId", e.type, e.version, e.matched,
+  e.occurred_at AS "occurredAt", e.created_at AS "createdAt"`;
+
+/** Newest first, one more than asked; without the payload, which may be half a megabyte each. */
+export function listEvents(
+  reader: Reader,
+  scope: Scope,
+  filter: EventFilter,
+  page: PageRequest,
+): Promise<EventStatusRow[]> {
+  const predicates = new Predicates(scope, 'e.subscriber_id')
+    .add('e.subscriber_id', '=', filter.subscriberId)
+    .add('e.type', '=', filter.type)
+    .within('e.id', filter.since, filter.until)
+    .add('e.id', '<', page.after);
+  return reader.query(
+    `SELECT ${EVENT_COLUMNS} FROM events e ${predicates.where}
+      ORDER BY e.id DESC LIMIT ${predicates.parameter(page.limit + 1)}`,
+    predicates.values,
+  );
+}
+
+/** One event with its payload, exactly as published; undefined when there is none in this scope. */
+export async function findEvent(
+  reader: Reader,
+  scope: Scope,
+  id: string,
+): Promise<(EventStatusRow & { data: string }) | undefined> {
+  const predicates = new Predicates(scope, 'e.subscriber_id').add('e.id', '=', id);
+  const [row] = await reader.query<EventStatusRow & { data: string }>(
+    `SELECT ${EVENT_COLUMNS}, e.data FROM events e ${predicates.where}`,
+    predicates.values,
+  );
+  return row;
+}
+
+/** One statement for a whole page of events, in the day partitions that T1 can have written to. */
+export function countDeliveriesOfEvents(
+  reader: Reader,
+  scope: Scope,
+  eventIds: string[],
+  made: { since: Date; until: Date },
+): Promise<DeliveryCounts[]> {
+  const predicates = new Predicates(scope, 'd.subscriber_id')
+    .any('d.event_id', 'uuid', eventIds)
+    .within('d.id', made.since, made.until);
+  return reader.query(
+    `SELECT d.event_id AS "eventId",
+            count(*) FILTER (WHERE d.status = 'pending')::int AS pending,
+            count(*) FILTER (WHERE d.status = 'delivered')::int AS delivered,
+            count(*) FILTER (WHERE d.status = 'failed')::int AS failed,
+            count(*) FILTER (WHERE d.status = 'cancelled')::int AS cancelled,
+            count(*) FILTER (WHERE d.cancel_reason = 'endpoint_disabled' AND d.attempts = 0)::int AS disabled
+       FROM deliveries d ${predicates.where} GROUP BY d.event_id`,
+    predicates.values,
+  );
+}

@@ -1,0 +1,159 @@
+import type { Scope } from '@app/contracts';
+import type { Tx } from './database.js';
+import { Predicates } from './predicates.js';
+import { deliveryPredicates, type DeliveryFilter, type PageRequest, type Reader } from './status.queries.js';
+
+export type ReplayState = 'running' | 'done' | 'cancelled';
+
+/** What a replay moves; `status` is always said. */
+export interface ReplayFilter {
+  /** Null for all subscribers: staff only. */
+  subscriberId: string | null;
+  endpointId: string | null;
+  eventType: string | null;
+  status: 'delivered' | 'failed' | 'cancelled';
+  since: Date;
+  until: Date;
+}
+
+export interface ReplayRow extends ReplayFilter {
+  id: string;
+  state: ReplayState;
+  matched: number;
+  resent: number;
+  skipped: number;
+  /** The last delivery that was looked at. */
+  afterId: string | null;
+  createdAt: Date;
+  updatedAt: Date;
+  finishedAt: Date | null;
+}
+
+const COLUMNS = `r.id, r.subscriber_id AS "subscriberId", r.endpoint_id AS "endpointId", r.event_type AS "eventType",
+  r.status, r.since, r.until, r.state, r.matched, r.resent, r.skipped, r.after_id AS "afterId",
+  r.created_at AS "createdAt", r.updated_at AS "updatedAt", r.finished_at AS "finishedAt"`;
+
+export const replaysRepository = {
+  /** How many deliveries a replay would move; stops counting above `max`. */
+  async countMatching(reader: Reader, scope: Scope, filter: ReplayFilter, max: number): Promise<number> {
+    const predicates = deliveryPredicates(scope, asDeliveryFilter(filter));
+    const [row] = await reader.query<{ n: number }>(
+      `SELECT count(*)::int AS n FROM (SELECT 1 FROM deliveries d ${predicates.where}
+        LIMIT ${predicates.parameter(max + 1)}) m`,
+      predicates.values,
+    );
+    return row.n;
+  },
+
+  /** Answers the new replay, or undefined when one with this fingerprint runs already. Waits for one being started. */
+  async insert(
+    tx: Tx,
+    replay: ReplayFilter & { id: string; matched: number; fingerprint: Buffer },
+  ): Promise<ReplayRow | undefined> {
+    const [row] = await tx.query<ReplayRow>(
+      `INSERT INTO replays AS r (id, subscriber_id, endpoint_id, event_type, status, since, until, matched, fingerprint)
+       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+       ON CONFLICT (fingerprint) WHERE state = 'running' DO NOTHING RETURNING ${COLUMNS}`,
+      [
+        replay.id,
+        replay.subscriberId,
+        replay.endpointId,
+        replay.eventType,
+        replay.status,
+        replay.since,
+        replay.until,
+        replay.matched,
+        replay.fingerprint,
+      ],
+    );
+    return row;
+  },
+
+  async findRunning(tx: Tx, fingerprint: Buffer): Promise<ReplayRow | undefined> {
+    const [row] = await tx.query<ReplayRow>(
+      `SELECT ${COLUMNS} FROM replays r WHERE r.fingerprint = $1 AND r.state = 'running'`,
+      [fingerprint],
+    );
+    return row;
+  },
+
+  /** Newest first, one more than asked. A bound scope sees the replays of its own subscriber only. */
+  async list(reader: Reader, scope: Scope, state: ReplayState | undefined, page: PageRequest): Promise<ReplayRow[]> {
+    const predicates = new Predicates(scope, 'r.subscriber_id').add('r.state', '=', state).add('r.id', '<', page.after);
+    return reader.query(
+      `SELECT ${COLUMNS} FROM replays r ${predicates.where}
+        ORDER BY r.id DESC LIMIT ${predicates.parameter(page.limit + 1)}`,
+      predicates.values,
+    );
+  },
+
+  async find(reader: Reader, scope: Scope, id: string): Promise<ReplayRow | undefined> {
+    const predicates = new Predicates(scope, 'r.subscriber_id').add('r.id', '=', id);
+    const [row] = await reader.query<ReplayRow>(
+      `SELECT ${COLUMNS} FROM replays r ${predicates.where}`,
+      predicates.values,
+    );
+    return row;
+  },
+
+  /** Ends a running replay. What it has moved stays moved. Answers whether it was running. */
+  async cancel(tx: Tx, scope: Scope, id: string): Promise<boolean> {
+    const predicates = new Predicates(scope, 'r.subscriber_id').add('r.id', '=', id).add('r.state', '=', 'running');
+    const rows = await tx.query(
+      `UPDATE replays r SET state = 'cancelled', finished_at = now(), updated_at = now() ${predicates.where}
+       RETURNING 1 AS one`,
+      predicates.values,
+    );
+    return rows.length > 0;
+  },
+
+  /** Takes the running replay that has waited longest, unless a runner has it. Held until the transaction ends. */
+  async claim(tx: Tx): Promise<ReplayRow | undefined> {
+    const [row] = await tx.query<ReplayRow>(
+      `SELECT ${COLUMNS} FROM replays r WHERE r.state = 'running'
+        ORDER BY r.updated_at, r.id LIMIT 1 FOR UPDATE SKIP LOCKED`,
+    );
+    return row;
+  },
+
+  /** The next deliveries of a replay, oldest first. What changed since it began is not its business any more. */
+  async nextBatch(tx: Tx, scope: Scope, replay: ReplayRow, max: number): Promise<string[]> {
+    const predicates = deliveryPredicates(scope, asDeliveryFilter(replay))
+      .add('d.id', '>', replay.afterId)
+      .add('d.updated_at', '<', replay.createdAt);
+    const rows = await tx.query<{ id: string }>(
+      `SELECT d.id FROM deliveries d ${predicates.where} ORDER BY d.id LIMIT ${predicates.parameter(max)}`,
+      predicates.values,
+    );
+    return rows.map((row) => row.id);
+  },
+
+  /**
+   * Records a batch with the deliveries that it moved. At the end, those that matched at first and had moved on by
+   * themselves count as skipped, so that matched = resent + skipped.
+   */
+  async advance(
+    tx: Tx,
+    step: { id: string; afterId: string | null; resent: number; skipped: number; done: boolean },
+  ): Promise<void> {
+    await tx.query(
+      `UPDATE replays SET after_id = coalesce($2, after_id), resent = resent + $3,
+              skipped = CASE WHEN $5 THEN greatest(skipped + $4, matched - resent - $3) ELSE skipped + $4 END,
+              state = CASE WHEN $5 THEN 'done' ELSE state END,
+              finished_at = CASE WHEN $5 THEN now() END, updated_at = now()
+        WHERE id = $1`,
+      [step.id, step.afterId, step.resent, step.skipped, step.done],
+    );
+  },
+};
+
+function asDeliveryFilter(filter: ReplayFilter): DeliveryFilter {
+  return {
+    status: filter.status,
+    subscriberId: filter.subscriberId ?? undefined,
+    endpointId: filter.endpointId ?? undefined,
+    eventType: filter.eventType ?? undefined,
+    since: filter.since,
+    until: filter.until,
+  };
+}

@@ -1,0 +1,53 @@
+import { AttemptDelivery, HttpSender, RecordOutcomes } from '@app/delivery';
+import { parseCidrs, systemClock, systemRandom } from '@app/domain';
+import { AcceptEvents } from '@app/ingest';
+import { Metrics, createLogger } from '@app/observability';
+import { PumpRepository, type Database } from '@app/persistence';
+import { DeliverQueue, DueListener } from '@app/queue';
+import { Pump } from '../../apps/worker/src/pump.js';
+
+/** The road in this process: accept, pump, attempt, record, on a real database and real HTTP. */
+export interface Pipeline {
+  accept: AcceptEvents;
+  queue: DeliverQueue;
+  metrics: Metrics;
+  startPump(options?: { concurrency?: number; concurrencyPerEndpoint?: number }): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export async function startPipeline(database: Database, url: string, options: { autoCreate?: boolean } = {}): Promise<Pipeline> {
+  const metrics = new Metrics();
+  const logger = createLogger({ level: process.env.TEST_LOG_LEVEL ?? 'silent', process: 'test' });
+  const queue = new DeliverQueue(database, { supervise: false, on: () => undefined });
+  await queue.start();
+  const accept = new AcceptEvents(database, queue, systemClock, systemRandom, metrics, {
+    autoCreateEventTypes: options.autoCreate ?? false,
+  });
+  const sender = new HttpSender({ allow: parseCidrs('127.0.0.0/8') });
+  let pump: Pump | undefined;
+  const recorder = new RecordOutcomes(database, queue, metrics, logger, (ids, madeWork) => pump!.recorded(ids, madeWork));
+  const listener = new DueListener(url, () => pump?.wake(), () => undefined);
+  return {
+    accept,
+    queue,
+    metrics,
+    async startPump({ concurrency = 64, concurrencyPerEndpoint = 16 } = {}) {
+      const attempts = new AttemptDelivery(sender, systemClock, systemRandom, { userAgent: 'Posthorn/test' });
+      pump = new Pump(queue, new PumpRepository(database), attempts, recorder, metrics, logger, systemClock, {
+        concurrency,
+        concurrencyPerEndpoint,
+        worker: 'test:1',
+      });
+      pump.start();
+      listener.start();
+    },
+    async stop() {
+      await listener.stop();
+      await pump?.stop(2000);
+      sender.destroy();
+      await pump?.finish();
+      await recorder.drain();
+      await queue.stop();
+    },
+  };
+}
