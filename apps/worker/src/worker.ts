@@ -48,12 +48,12 @@ export class Worker {
       (error) => logger.warn({ err: error }, 'listen.lost'),
     );
     const lanes = new KeepLanes(database, this.queue, metrics);
-    const replays = new ReplayRunner(database, this.queue, systemClock);
+    const replays = new ReplayRunner(database, this.queue);
     this.maintenance = new Maintenance(
       [
         { name: 'cancel-stopped', everyMs: 1000, runOnce: () => lanes.cancelStopped() },
         { name: 'promote-stalled', everyMs: 1000, runOnce: () => lanes.promoteStalled() },
-        { name: 'replays', everyMs: 1000, runOnce: () => replays.runOnce() },
+        { name: 'replays', everyMs: 1000, runOnce: async () => ((await replays.runOnce()) ? 1 : 0) },
         { name: 'measure', everyMs: 10_000, runOnce: () => lanes.measure() },
         { name: 'reconcile', everyMs: 60_000, runOnce: () => lanes.reconcile() },
         { name: 'restore-tickets', everyMs: 60_000, runOnce: () => lanes.restoreTickets() },

@@ -1,0 +1,68 @@
+import '../../version-guard.js';
+import type { AddressInfo } from 'node:net';
+import 'reflect-metadata';
+import { ConfigError, describeConfig, loadConfig } from '@app/config';
+import { Metrics, createLogger } from '@app/observability';
+import { Database, StartError, openDatabase } from '@app/persistence';
+import { Module } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { VERSION } from '../../version.js';
+import { HealthController, METRICS } from './health.controller.js';
+import { Worker } from './worker.js';
+
+async function main(): Promise<void> {
+  const config = loadConfig();
+  const { DATABASE_URL } = config;
+  if (DATABASE_URL === null) throw new StartError('DATABASE_URL is not set. (`posthorn up` brings a database of its own.)');
+  const logger = createLogger({ level: config.LOG_LEVEL, process: 'worker' });
+  const metrics = new Metrics();
+  const database = await openDatabase({
+    url: DATABASE_URL,
+    applicationName: 'posthorn-worker',
+    poolMax: config.DATABASE_POOL_MAX,
+    allowLossy: config.DANGEROUS_ALLOW_LOSSY_DATABASE,
+  });
+  const worker = new Worker({ ...config, DATABASE_URL }, VERSION, database, metrics, logger);
+  const http = await serveHealth(database, metrics, config.HOST, config.WORKER_PORT);
+  await worker.start();
+  const port = (http.getHttpServer().address() as AddressInfo).port;
+  logger.info({ config: describeConfig(config), version: VERSION, node: process.version, port }, 'process.started');
+  process.send?.({ type: 'ready', port });
+
+  let stopping = false;
+  const stop = async (reason: string): Promise<void> => {
+    if (stopping) return;
+    stopping = true;
+    const startedAt = performance.now();
+    await worker.stop();
+    await http.close();
+    await database.close();
+    logger.info({ reason, ms: Math.round(performance.now() - startedAt) }, 'process.stopped');
+    process.exit(0);
+  };
+  process.on('SIGTERM', () => void stop('SIGTERM'));
+  process.on('SIGINT', () => void stop('SIGINT'));
+  // Whoever started us is gone: nobody would end us.
+  process.on('disconnect', () => void stop('parent is gone'));
+}
+
+async function serveHealth(database: Database, metrics: Metrics, host: string, port: number): Promise<NestFastifyApplication> {
+  @Module({
+    controllers: [HealthController],
+    providers: [
+      { provide: Database, useValue: database },
+      { provide: METRICS, useValue: metrics },
+    ],
+  })
+  class HealthModule {}
+  const app = await NestFactory.create<NestFastifyApplication>(HealthModule, new FastifyAdapter(), { logger: false });
+  await app.listen(port, host);
+  return app;
+}
+
+main().catch((error: unknown) => {
+  const sentence = error instanceof StartError || error instanceof ConfigError || (error as { code?: string }).code === 'EADDRINUSE';
+  process.stderr.write(`posthorn worker: ${sentence ? (error as Error).message : ((error as Error).stack ?? String(error))}\n`);
+  process.exit(1);
+});
