@@ -1,9 +1,17 @@
 import type { Db as QueueDb } from 'pg-boss';
 import type { Pool, PoolClient } from 'pg';
 import { DataSource, type EntityManager } from 'typeorm';
-import { isConnectionFailure, isTransientConflict } from './database-errors.js';
+import { isTransientConflict } from './database-errors.js';
 
 type Row = Record<string, unknown>;
+
+/**
+ * The result goes back as pg gives it: pg-boss's supervision sends several statements in one text, whose result is an
+ * array, and reads that itself. (With `{ rows }` alone it failed before it came to the expired jobs.)
+ */
+function queueDb(on: Pool | PoolClient): QueueDb {
+  return { executeSql: (text, values) => on.query(text, values) };
+}
 
 /** One open transaction. Stages open it and pass it on as the first argument; none is open across the network. */
 export class Tx {
@@ -15,7 +23,7 @@ export class Tx {
     /** For the ordinary tables. Same connection, same transaction. */
     readonly manager: EntityManager,
   ) {
-    this.queue = { executeSql: async (text, values) => ({ rows: (await client.query(text, values as unknown[])).rows }) };
+    this.queue = queueDb(client);
   }
 
   async query<T extends object = Row>(text: string, values: unknown[] = []): Promise<T[]> {
@@ -38,7 +46,7 @@ export class Database {
 
   /** For pg-boss outside a transaction: fetch, touch, supervise. */
   get queue(): QueueDb {
-    return { executeSql: async (text, values) => ({ rows: (await this.pool.query(text, values as unknown[])).rows }) };
+    return queueDb(this.pool);
   }
 
   /**
@@ -87,9 +95,12 @@ export class Database {
     return this.dataSource.manager;
   }
 
+  /** Whether this version of the code knows a migration that the database does not have. */
+  hasPendingMigrations(): Promise<boolean> {
+    return this.dataSource.showMigrations();
+  }
+
   async close(): Promise<void> {
     await this.dataSource.destroy();
   }
 }
-
-export { isConnectionFailure };
