@@ -67,7 +67,7 @@ function parseCidr(text: string): Cidr {
 function contains(cidr: Cidr, bytes: readonly number[]): boolean {
   if (cidr.bytes.length !== bytes.length) return false;
   for (let i = 0; i * 8 < cidr.prefixBits; i++) {
-    if (((cidr.bytes[i]! ^ bytes[i]!) & maskByte(cidr.prefixBits, i)) !== 0) return false;
+    if (((cidr.bytes[i] ^ bytes[i]) & maskByte(cidr.prefixBits, i)) !== 0) return false;
   }
   return true;
 }

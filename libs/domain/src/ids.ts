@@ -30,7 +30,7 @@ export function newId(ms: number, random: Random): string {
     sequence++;
   } else {
     lastMs = ms;
-    sequence = ((bytes[0]! & 0x7f) << 24) | (bytes[1]! << 16) | (bytes[2]! << 8) | bytes[3]!;
+    sequence = ((bytes[0] & 0x7f) << 24) | (bytes[1] << 16) | (bytes[2] << 8) | bytes[3];
   }
   return v7({ msecs: ms, random: bytes, seq: sequence });
 }
@@ -62,10 +62,7 @@ const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
 const SUFFIX_LENGTH = 26;
 
 /** Ten bits to two characters. */
-const PAIRS: readonly string[] = Array.from(
-  { length: 1024 },
-  (_, n) => ALPHABET[n >> 5]! + ALPHABET[n & 31]!,
-);
+const PAIRS: readonly string[] = Array.from({ length: 1024 }, (_, n) => ALPHABET[n >> 5] + ALPHABET[n & 31]);
 /** Two hex characters of a byte. */
 const BYTES: readonly string[] = Array.from({ length: 256 }, (_, n) => n.toString(16).padStart(2, '0'));
 const HEX_VALUE = valuesOf('0123456789abcdef');
@@ -75,10 +72,10 @@ const BASE32_VALUE = valuesOf(ALPHABET);
 export function toPublicId(prefix: IdPrefix, uuid: string): string {
   if (uuid.length !== 36) throw new Error(`Bug: not a uuid: ${uuid}`);
   // 2 hex digits are the first 8 bits (the leading two of 130 are zero), then 5 hex digits are 4 characters, six times.
-  const h = (at: number): number => HEX_VALUE[uuid.charCodeAt(at)]!;
+  const h = (at: number): number => HEX_VALUE[uuid.charCodeAt(at)];
   const group = (a: number, b: number, c: number, d: number, e: number): string => {
     const bits = (h(a) << 16) | (h(b) << 12) | (h(c) << 8) | (h(d) << 4) | h(e);
-    return PAIRS[bits >> 10]! + PAIRS[bits & 1023]!;
+    return PAIRS[bits >> 10] + PAIRS[bits & 1023];
   };
   return (
     prefix +
@@ -108,7 +105,7 @@ export function fromPublicId(prefix: IdPrefix, text: string): string | undefined
   let bytes = 0;
   for (let i = from; i < text.length; i++) {
     const code = text.charCodeAt(i);
-    const value = code < 128 ? BASE32_VALUE[code]! : -1;
+    const value = code < 128 ? BASE32_VALUE[code] : -1;
     if (value < 0) return undefined;
     if (i === from) {
       // 26 characters hold 130 bits: a first character above 7 would be a number a uuid cannot hold.
@@ -121,7 +118,7 @@ export function fromPublicId(prefix: IdPrefix, text: string): string | undefined
     held += 5;
     if (held >= 8) {
       held -= 8;
-      out += BYTES[bits >> held]!;
+      out += BYTES[bits >> held];
       bits &= (1 << held) - 1;
       bytes++;
       if (bytes === 4 || bytes === 6 || bytes === 8 || bytes === 10) out += '-';

@@ -32,7 +32,7 @@ export function checkEndpointUrl(raw: string, allow: AllowList): UrlCheck {
   const url = URL.parse(raw);
   if (url === null) return refuse('url_malformed', 'This is not a valid URL.');
   // Also an empty one (`https://@host`): the parser forgets it, a reader may not.
-  const authority = raw.slice(raw.indexOf('//') + 2).split(/[/?#]/, 1)[0]!;
+  const authority = raw.slice(raw.indexOf('//') + 2).split(/[/?#]/, 1)[0];
   if (url.username !== '' || url.password !== '' || authority.includes('@')) {
     return refuse('url_userinfo', 'The URL must not contain a user name or password.');
   }

@@ -1,0 +1,258 @@
+import net from 'node:net';
+import tls from 'node:tls';
+import { addressVerdict, classifyError, literalAddressOf } from '@app/domain';
+import type { AllowList, FailureClass } from '@app/domain';
+import type { HostResolver } from './resolver.js';
+
+/** Where one origin is: what a URL says, before any name is asked for. */
+export interface Origin {
+  readonly secure: boolean;
+  /** WHATWG form: lower case, IPv6 in brackets. */
+  readonly hostname: string;
+  readonly port: number;
+}
+
+/** Why there is no connection. `failure` is the attempt's class; the message is shown to the customer. */
+export class DialError extends Error {
+  /** Prefixed, because undici gives codes a meaning: on UND_ERR_SOCKET and UND_ERR_INFO it would dial again by itself. */
+  readonly code: string;
+
+  constructor(
+    readonly failure: FailureClass,
+    code: string,
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+    this.code = `DIAL_${code}`;
+  }
+}
+
+export interface DialTimings {
+  dnsMs: number | null;
+  connectMs: number | null;
+  tlsMs: number | null;
+}
+
+/** Filled in as it goes: also a dial that failed says how long its DNS took, and one cut short what it was at. */
+export interface DialProgress extends DialTimings {
+  phase: 'dns' | 'connect' | 'tls';
+}
+
+export interface Dial {
+  /** Resolves once, with a socket that was judged three times, or rejects with a DialError. */
+  readonly socket: Promise<{ socket: net.Socket; remoteAddress: string }>;
+  readonly progress: DialProgress;
+  /** Gives up, whatever it is at; `socket` then rejects. */
+  abort(): void;
+}
+
+/** The innermost step: what opens a socket. A test puts its own here to see that none was opened. */
+export interface SocketOpener {
+  plain(options: net.TcpNetConnectOpts): net.Socket;
+  secure(options: tls.ConnectionOptions): tls.TLSSocket;
+}
+
+export const systemSockets: SocketOpener = {
+  plain: (options) => net.connect(options),
+  secure: (options) => tls.connect(options),
+};
+
+export interface DialOptions {
+  readonly allow: AllowList;
+  readonly connectTimeoutMs: number;
+  readonly resolver: HostResolver;
+  readonly sockets: SocketOpener;
+  readonly secureContext: tls.SecureContext;
+}
+
+// More addresses than this behind one name are judged all, but not tried all.
+const ADDRESSES_TRIED_MAX = 8;
+// Node's 250 ms cuts off receivers a hemisphere away when their name has a second address.
+const ATTEMPT_PER_ADDRESS_MS = 1000;
+
+/**
+ * Opens a connection to a customer's host. The address is judged three times: the literal in the URL (no lookup is ever
+ * made for one), every answer of the one lookup (a single forbidden answer refuses the name: accepting "any that is
+ * fine" has been a CVE), and the address the socket really has. What was judged is what is dialled, so there is no second
+ * lookup for a rebinding name to answer differently.
+ */
+export function dial(origin: Origin, options: DialOptions): Dial {
+  const progress: DialProgress = { phase: 'dns', dnsMs: null, connectMs: null, tlsMs: null };
+  const abort = new AbortController();
+  return { socket: open(origin, options, progress, abort.signal), progress, abort: () => abort.abort() };
+}
+
+async function open(origin: Origin, options: DialOptions, progress: DialProgress, signal: AbortSignal) {
+  const addresses = await vettedAddresses(origin, options, progress);
+  if (signal.aborted) throw new DialError('internal', 'ABORTED', 'given up');
+  const socket = await connected(origin, addresses, options, progress, signal);
+  const { remoteAddress } = socket;
+  if (remoteAddress === undefined || socket.destroyed) {
+    socket.destroy();
+    throw new DialError(
+      'reset_before_response',
+      'ECONNRESET',
+      'the connection was closed as soon as it was open',
+    );
+  }
+  if (addressVerdict(remoteAddress, options.allow) === 'forbidden') {
+    socket.destroy();
+    throw blocked('the connection led to an address that is not on the public internet');
+  }
+  return { socket, remoteAddress };
+}
+
+async function vettedAddresses(
+  { hostname }: Origin,
+  { allow, resolver }: DialOptions,
+  progress: DialProgress,
+): Promise<readonly string[]> {
+  const literal = literalAddressOf(hostname);
+  if (literal !== undefined) {
+    if (addressVerdict(literal, allow) === 'forbidden') {
+      throw blocked('the URL names an address that is not on the public internet');
+    }
+    return [literal];
+  }
+  const startedAt = performance.now();
+  let addresses: readonly string[];
+  try {
+    addresses = await resolver.resolve(withoutRootDot(hostname));
+  } catch (error) {
+    const known = classifyError(error);
+    // Whoever runs the zone chooses the answer: one we have no name for must not count as ours and be retried for free.
+    const failure = known.startsWith('dns_') ? known : 'dns_servfail';
+    throw new DialError(failure, codeOf(error), `${hostname} could not be looked up: ${codeOf(error)}`, {
+      cause: error,
+    });
+  } finally {
+    progress.dnsMs = performance.now() - startedAt;
+  }
+  if (addresses.length === 0) throw new DialError('dns_nxdomain', 'ENODATA', `${hostname} has no address`);
+  if (addresses.some((address) => addressVerdict(address, allow) === 'forbidden')) {
+    // Which address is not said: the customer knows their zone, and a stranger should not learn our network by asking.
+    throw blocked(`${hostname} resolves to an address that is not on the public internet`);
+  }
+  return addresses.slice(0, ADDRESSES_TRIED_MAX);
+}
+
+function connected(
+  origin: Origin,
+  addresses: readonly string[],
+  { sockets, connectTimeoutMs, secureContext }: DialOptions,
+  progress: DialProgress,
+  signal: AbortSignal,
+): Promise<net.Socket> {
+  return new Promise((resolve, reject) => {
+    progress.phase = 'connect';
+    const startedAt = performance.now();
+    const host = withoutRootDot(origin.hostname);
+    const to = {
+      port: origin.port,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: 60_000,
+      highWaterMark: origin.secure ? 16_384 : 65_536,
+      ...addressOptions(host, addresses),
+    };
+    const socket = origin.secure
+      ? sockets.secure({
+          ...to,
+          secureContext,
+          // No session is resumed: a resumed one skips the certificate, which may have expired or been taken away since.
+          servername: literalAddressOf(origin.hostname) === undefined ? host : '',
+          ALPNProtocols: ['http/1.1'],
+          rejectUnauthorized: true, // said aloud, so that NODE_TLS_REJECT_UNAUTHORIZED=0 changes nothing
+        })
+      : sockets.plain(to);
+
+    // Stays for the socket's life: between here and undici's own listener an error must not be nobody's.
+    socket.on('error', () => {});
+
+    let tcpAt: number | undefined;
+    socket.once('connect', () => {
+      tcpAt = performance.now();
+      progress.connectMs = tcpAt - startedAt;
+      progress.phase = 'tls';
+      if (!origin.secure) finish();
+    });
+    socket.once('secureConnect', () => {
+      progress.tlsMs = performance.now() - (tcpAt ?? startedAt);
+      finish();
+    });
+    socket.once('error', onError);
+    socket.once('close', onClose);
+    const timer = setTimeout(() => fail(timedOut()), connectTimeoutMs);
+    signal.addEventListener('abort', onAbort, { once: true });
+
+    function finish(error?: DialError): void {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', onAbort);
+      socket.off('error', onError);
+      socket.off('close', onClose);
+      if (error !== undefined) reject(error);
+      else resolve(socket);
+    }
+    function fail(error: DialError): void {
+      finish(error);
+      socket.destroy();
+    }
+    function onAbort(): void {
+      fail(new DialError('internal', 'ABORTED', 'given up'));
+    }
+    function onClose(): void {
+      fail(broken(Object.assign(new Error('closed'), { code: 'ECONNRESET' })));
+    }
+    function onError(error: Error): void {
+      fail(broken(error));
+    }
+    function broken(error: Error): DialError {
+      const failure = classifyError(error);
+      // Within the handshake a closed connection is an answer about TLS, not about the request; and an error without a name
+      // is the receiver's making.
+      const unspecific = failure === 'reset_before_response' || failure === 'internal';
+      const inHandshake = origin.secure && tcpAt !== undefined && unspecific;
+      const code = codeOf(error);
+      const what = tcpAt === undefined ? 'connect' : 'TLS handshake';
+      return new DialError(inHandshake ? 'tls_handshake' : failure, code, `${what}: ${code}`, {
+        cause: error,
+      });
+    }
+    function timedOut(): DialError {
+      return tcpAt === undefined
+        ? new DialError('connect_timeout', 'TIMEOUT', `no connection within ${connectTimeoutMs} ms`)
+        : new DialError('tls_handshake', 'TLS_TIMEOUT', `no TLS handshake within ${connectTimeoutMs} ms`);
+    }
+  });
+}
+
+/** A literal is dialled as it is; a name through a lookup that answers only with what was vetted. */
+function addressOptions(host: string, addresses: readonly string[]) {
+  const vetted = addresses.map((address) => ({ address, family: net.isIP(address) }));
+  if (vetted.length === 1) return { host: vetted[0].address };
+  return {
+    host,
+    autoSelectFamily: true,
+    autoSelectFamilyAttemptTimeout: ATTEMPT_PER_ADDRESS_MS,
+    lookup: ((_host, _options, callback) => {
+      (callback as (error: null, all: typeof vetted) => void)(null, vetted);
+    }) as net.LookupFunction,
+  };
+}
+
+function blocked(message: string): DialError {
+  return new DialError('blocked_address', 'BLOCKED_ADDRESS', message);
+}
+
+/** `hooks.example.com.` is the same host, but neither SNI nor a certificate has the dot. */
+function withoutRootDot(hostname: string): string {
+  return hostname.endsWith('.') ? hostname.slice(0, -1) : hostname;
+}
+
+/** A short code and never a message: Node's messages carry addresses. */
+export function codeOf(error: unknown): string {
+  const { code, cause } = (error ?? {}) as { code?: unknown; cause?: unknown };
+  if (typeof code === 'string') return code.slice(0, 64);
+  return cause === undefined ? 'UNKNOWN' : codeOf(cause);
+}

@@ -1,0 +1,73 @@
+import { Connection } from './connection.js';
+import type { DialOptions, Origin } from './guarded-dial.js';
+
+/** Called with a connection, which must come back through `release`. */
+export type Taker = (connection: Connection) => void;
+
+/**
+ * The connections to one origin: as few as its requests in flight, never more than `connectionsMax`, the last used first
+ * so that the rest can close. Who finds none free waits in line.
+ */
+export class OriginPool {
+  private readonly idle: Connection[] = [];
+  private readonly open = new Set<Connection>();
+  private readonly line = new Set<Taker>();
+
+  constructor(
+    private readonly origin: Origin,
+    private readonly url: string,
+    private readonly dialOptions: DialOptions,
+    private readonly connectionsMax: number,
+    private readonly onEmpty: (pool: OriginPool) => void,
+  ) {}
+
+  /** Calls `taker` at once or when a connection comes back. */
+  take(taker: Taker): void {
+    const connection = this.idle.pop();
+    if (connection !== undefined) taker(connection);
+    else if (this.open.size < this.connectionsMax) taker(this.opened());
+    else this.line.add(taker);
+  }
+
+  leave(taker: Taker): void {
+    this.line.delete(taker);
+  }
+
+  /**
+   * `reusable` false unless its request ended as HTTP ends. Anything else is closed and never handed on: undici would fail
+   * the next request with the error of the last one's dial.
+   */
+  release(connection: Connection, reusable: boolean): void {
+    if (!reusable) {
+      this.open.delete(connection);
+      connection.destroy();
+    }
+    const [next] = this.line;
+    if (next !== undefined) {
+      this.line.delete(next);
+      next(reusable ? connection : this.opened());
+    } else if (reusable) {
+      this.idle.push(connection);
+    } else if (this.open.size === 0) {
+      this.onEmpty(this);
+    }
+  }
+
+  destroy(): void {
+    for (const connection of this.open) connection.destroy();
+    this.open.clear();
+    this.idle.length = 0;
+  }
+
+  private opened(): Connection {
+    const connection = new Connection(this.origin, this.url, this.dialOptions, (closed) => {
+      // Closed while idle: by its time or by the peer. One that carries a request is released by that request.
+      const at = this.idle.indexOf(closed);
+      if (at < 0) return;
+      this.idle.splice(at, 1);
+      this.release(closed, false);
+    });
+    this.open.add(connection);
+    return connection;
+  }
+}
