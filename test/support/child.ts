@@ -1,4 +1,4 @@
-import { fork, type ChildProcess } from 'node:child_process';
+import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -28,7 +28,8 @@ interface Question {
   readonly argument: unknown;
 }
 
-type Answer = { readonly id: number; readonly result: unknown } | { readonly id: number; readonly error: string };
+type Answer =
+  { readonly id: number; readonly result: unknown } | { readonly id: number; readonly error: string };
 
 // Longer than any start under load, shorter than a person's patience with a test that hangs.
 const CALL_TIMEOUT_MS = 20_000;
@@ -40,44 +41,43 @@ export async function forkCallable<C extends Calls>(
   argv: readonly string[] = [],
 ): Promise<CallableChild<C>> {
   const child = fork(builtFile(entry), argv, { serialization: 'advanced', execArgv: [] });
-  const exited = once(child, 'exit').then(([code, signal]) => {
-    const error = new Error(`${entry} (pid ${child.pid}) has ended: ${String(signal ?? code)}`);
-    for (const { reject } of waiting.values()) reject(error);
-    waiting.clear();
+  const waiting = new Map<number, (answer: Answer) => void>();
+  const ready = new Promise<void>((resolve) => {
+    child.on('message', (message: Answer | 'ready') => {
+      if (message === 'ready') resolve();
+      else waiting.get(message.id)?.(message);
+    });
   });
-  const waiting = new Map<number, { resolve(result: unknown): void; reject(error: Error): void }>();
-  let ready: () => void = () => {};
-  const isReady = new Promise<void>((done) => (ready = done));
-  child.on('message', (message: Answer | 'ready') => {
-    if (message === 'ready') return ready();
-    const caller = waiting.get(message.id);
-    waiting.delete(message.id);
-    if ('error' in message) caller?.reject(new Error(`${entry}: ${message.error}`));
-    else caller?.resolve(message.result);
+  const exited = once(child, 'exit').then(([code, signal]) => `it has ended with ${String(signal ?? code)}`);
+  child.once('exit', (code, signal) => {
+    for (const [id, settle] of waiting) settle({ id, error: `it has ended with ${String(signal ?? code)}` });
   });
-  await Promise.race([isReady, exited.then(() => Promise.reject(new Error(`${entry} ended before it was ready`)))]);
+  const neverReady = exited.then((end) => Promise.reject(new Error(`${entry} was never ready: ${end}`)));
+  await Promise.race([ready, neverReady]);
 
   let lastId = 0;
+  async function call(name: string, argument: unknown, timeoutMs = CALL_TIMEOUT_MS): Promise<unknown> {
+    if (!child.connected) throw new Error(`${entry} is not running`);
+    const id = ++lastId;
+    let timer: NodeJS.Timeout | undefined;
+    const answer = await new Promise<Answer | null>((resolve) => {
+      waiting.set(id, resolve);
+      timer = setTimeout(resolve, timeoutMs, null);
+      child.send({ id, name, argument } satisfies Question);
+    });
+    clearTimeout(timer);
+    waiting.delete(id);
+    if (answer === null) throw new TimeoutError(`${entry}: no answer to ${name} within ${timeoutMs} ms`);
+    if ('error' in answer) throw new Error(`${entry}, ${name}: ${answer.error}`);
+    return answer.result;
+  }
+
   return {
     pid: child.pid!,
-    call: (name, argument, timeoutMs = CALL_TIMEOUT_MS) => {
-      const id = ++lastId;
-      return new Promise((resolve, reject) => {
-        const timer = setTimeout(() => {
-          waiting.delete(id);
-          reject(new TimeoutError(`${entry}: no answer to ${name} within ${timeoutMs} ms`));
-        }, timeoutMs);
-        const settled =
-          <A>(then: (value: A) => void) =>
-          (value: A) => (clearTimeout(timer), then(value));
-        waiting.set(id, { resolve: settled(resolve as (result: unknown) => void), reject: settled(reject) });
-        if (!child.connected) waiting.get(id)!.reject(new Error(`${entry} is not running`));
-        else child.send({ id, name, argument } satisfies Question);
-      });
-    },
+    call: call as CallableChild<C>['call'],
     stop: async () => {
       if (child.connected) child.disconnect();
-      const overdue = setTimeout(() => kill(child), STOP_TIMEOUT_MS);
+      const overdue = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS);
       await exited;
       clearTimeout(overdue);
     },
@@ -87,17 +87,26 @@ export async function forkCallable<C extends Calls>(
 /** The child's side. It ends with its parent, however the parent ended. */
 export function serveCalls(calls: Calls): void {
   process.on('message', ({ id, name, argument }: Question) => {
-    const call = calls[name] as ((argument: unknown) => unknown) | undefined;
-    Promise.resolve()
-      .then(() => (call ? call(argument) : Promise.reject(new Error(`Bug: no call ${name}`))))
-      .then((result) => ({ id, result }))
-      .catch((error: unknown) => ({ id, error: error instanceof Error ? (error.stack ?? error.message) : String(error) }))
-      .then((answer: Answer) => process.connected && process.send!(answer));
+    void answerTo(calls[name], argument).then(
+      (answer) => process.connected && process.send!({ id, ...answer }),
+    );
   });
   process.on('disconnect', () => process.exit(0));
   // Ctrl-C reaches the whole group; the parent decides in which order things end.
   process.on('SIGINT', () => {});
   process.send?.('ready');
+}
+
+async function answerTo(
+  call: Calls[string] | undefined,
+  argument: unknown,
+): Promise<{ result: unknown } | { error: string }> {
+  try {
+    if (call === undefined) throw new Error('Bug: there is no such call');
+    return { result: await (call as (argument: unknown) => unknown)(argument) };
+  } catch (error) {
+    return { error: error instanceof Error ? (error.stack ?? error.message) : String(error) };
+  }
 }
 
 /** The compiled file, both from compiled code and from a test that vitest runs from its source. */
@@ -108,8 +117,4 @@ export function builtFile(path: string): string {
   const file = join(root, path);
   if (!existsSync(file)) throw new Error(`${file} is missing: run "npm run build" first`);
   return file;
-}
-
-function kill(child: ChildProcess): void {
-  child.kill('SIGKILL');
 }

@@ -56,7 +56,10 @@ export interface PosthornClient {
     subscriber: string,
     endpoint: { url: string; eventTypes?: string[]; [field: string]: unknown },
   ): Promise<Identified & { secret: string }>;
-  publish(event: NewEvent, headers?: Record<string, string>): Promise<{ id: string; deliveries: number | unknown[] }>;
+  publish(
+    event: NewEvent,
+    headers?: Record<string, string>,
+  ): Promise<{ id: string; deliveries: number | unknown[] }>;
   delivery(id: string): Promise<Identified>;
   resend(deliveryId: string): Promise<unknown>;
   /** The same api with another key. */
@@ -89,7 +92,12 @@ export function createClient({ url, key }: { url: string; key: string }): Postho
     return { status: answer.status, headers: answer.headers, body: (isJson ? JSON.parse(text) : text) as T };
   }
 
-  async function insist<T>(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<T> {
+  async function insist<T>(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers?: Record<string, string>,
+  ): Promise<T> {
     const answer = await send<T>(method, path, body, headers);
     if (answer.status >= 200 && answer.status < 300) return answer.body;
     throw new ApiError(`${method} ${path}`, answer as Answer<{ code?: string }>);
@@ -101,7 +109,7 @@ export function createClient({ url, key }: { url: string; key: string }): Postho
     post: (path, body, headers) => insist('POST', path, body, headers),
     all: async <T>(path: string) => {
       const rows: T[] = [];
-      for (let cursor: string | null = ''; cursor !== null && rows.length < LIST_ROWS_MAX; ) {
+      for (let cursor: string | null = ''; cursor !== null && rows.length < LIST_ROWS_MAX;) {
         const separator = path.includes('?') ? '&' : '?';
         const at: string = cursor === '' ? path : `${path}${separator}cursor=${encodeURIComponent(cursor)}`;
         const page = await insist<Page<T>>('GET', at);
@@ -114,7 +122,10 @@ export function createClient({ url, key }: { url: string; key: string }): Postho
     createEventType: (name) => insist('POST', '/v1/event-types', { name }),
     createSubscriber: (subscriber) => insist('POST', '/v1/subscribers', subscriber),
     createEndpoint: (subscriber, endpoint) =>
-      insist('POST', `/v1/subscribers/${encodeURIComponent(subscriber)}/endpoints`, { eventTypes: ['*'], ...endpoint }),
+      insist('POST', `/v1/subscribers/${encodeURIComponent(subscriber)}/endpoints`, {
+        eventTypes: ['*'],
+        ...endpoint,
+      }),
     publish: (event, headers) => insist('POST', '/v1/events', event, headers),
     delivery: (id) => insist('GET', `/v1/deliveries/${id}`),
     resend: (deliveryId) => insist('POST', `/v1/deliveries/${deliveryId}/resend`),

@@ -52,8 +52,9 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    // V8's message says where, and shows some of the text: the caller's own, back to the caller.
-    throw new Problem('invalid_json', `The body is not valid JSON: ${(error as Error).message.slice(0, 200)}`);
+    // V8 quotes the text around the error, and that may be a secret: only the place is told.
+    const position = /position (\d+)/.exec((error as Error).message)?.[1];
+    throw new Problem('invalid_json', position ? `The body is not valid JSON at character ${position}.` : 'The body is not valid JSON.');
   }
 }
 

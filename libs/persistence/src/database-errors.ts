@@ -36,6 +36,11 @@ export function isConnectionFailure(error: unknown): boolean {
   return error instanceof Error && PG_WITHOUT_CODE.test(error.message);
 }
 
+/** The statement ran out of its time: what it asked is too much, or the database too slow. */
+export function isStatementTimeout(error: unknown): boolean {
+  return codeOf(error) === '57014';
+}
+
 /** The data itself was refused (class 22 or 23): trying it again, as it is, cannot work. */
 export function isDataError(error: unknown): boolean {
   return /^2[23]...$/.test(codeOf(error));

@@ -2,7 +2,7 @@ export { ApiKeysRepository, type KnownKey, type ListedKey, type NewKey } from '.
 export { auditRepository, type AuditRecord } from './audit.repository.js';
 export { acceptRepository, type NewDelivery, type NewEvent, type SubscriberForAccept } from './accept.repository.js';
 export { createDataSource, TIMEOUTS } from './data-source.js';
-export { isConnectionFailure, isDataError, violatedUnique } from './database-errors.js';
+export { isConnectionFailure, isDataError, isStatementTimeout, violatedUnique } from './database-errors.js';
 export { Database, Tx } from './database.js';
 export { checkDurability, checkServerVersion } from './durability.js';
 export {
@@ -32,4 +32,40 @@ export {
   type OutcomeRecord,
   type RecordedOutcome,
 } from './record.repository.js';
+export { pendingMigrations } from './schema-state.js';
 export { subscribersRepository, type PageOfRows, type Reads } from './subscribers.repository.js';
+export {
+  countDeliveriesOfEvents,
+  findEvent,
+  listEvents,
+  type DeliveryCounts,
+  type EventFilter,
+  type EventStatusRow,
+} from './event-status.queries.js';
+export { replaysRepository, type ReplayFilter, type ReplayRow, type ReplayState } from './replays.repository.js';
+export { resendRepository, type LockedDelivery, type ResendMove } from './resend.repository.js';
+export {
+  deliveriesOfEvent,
+  findClaimed,
+  findDelivery,
+  findSubscriberByExternalId,
+  listDeliveries,
+  type DeliveryFilter,
+  type DeliveryStatusRow,
+  type PageRequest,
+  type Reader,
+} from './status.queries.js';
+export { attemptsOfDelivery, contentsOfDelivery, type AttemptRow, type DeliveryContents } from './timeline.queries.js';
+export { openDatabase, StartError, type OpenOptions } from './open-database.js';
+export {
+  beginSnapshot,
+  CURRENT_STATEMENTS,
+  HISTORY_STATEMENTS,
+  missingMigrations,
+  runGuarded,
+  serverState,
+  storedDays,
+  type DoctorStatement,
+  type Finding,
+  type HistorySpan,
+} from './doctor.queries.js';

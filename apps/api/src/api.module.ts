@@ -1,0 +1,107 @@
+import type { Config } from '@app/config';
+import { parseCidrs, type AllowList, type Clock, type Random } from '@app/domain';
+import { Endpoints, EndpointSecrets, EndpointStates, EventTypes, Ids, Subscribers } from '@app/endpoints';
+import { AcceptEvents } from '@app/ingest';
+import { Metrics, type Logger } from '@app/observability';
+import { Database } from '@app/persistence';
+import { DeliverQueue } from '@app/queue';
+import { Module, type DynamicModule, type Provider } from '@nestjs/common';
+import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
+import { TerminusModule } from '@nestjs/terminus';
+import { ApiKeyGuard } from './edge/api-key.guard.js';
+import { Mutations } from './edge/mutations.js';
+import { ProblemFilter } from './edge/problem.filter.js';
+import { RouteTable } from './edge/route-table.js';
+import { DtoPipe } from './edge/validation.js';
+import { EndpointActionsController } from './endpoints/endpoint-actions.controller.js';
+import { EndpointsController } from './endpoints/endpoints.controller.js';
+import { EventTypesController } from './event-types/event-types.controller.js';
+import { EventsController } from './events/events.controller.js';
+import { TestEventController } from './events/test-event.controller.js';
+import { HealthController } from './health/health.controller.js';
+import { MetricsController } from './health/metrics.controller.js';
+import { Readiness } from './health/readiness.js';
+import { SubscribersController } from './subscribers/subscribers.controller.js';
+import { ALLOW_LIST, CLOCK, CONFIG, LOGGER, RANDOM } from './tokens.js';
+
+/** What the composition root makes and the modules share. */
+export interface ApiParts {
+  config: Config;
+  database: Database;
+  queue: DeliverQueue;
+  logger: Logger;
+  metrics: Metrics;
+  clock: Clock;
+  random: Random;
+  routes: RouteTable;
+}
+
+/** In the order in which a customer meets them; Swagger UI shows them by tag. */
+const CONTROLLERS = [
+  SubscribersController,
+  EndpointsController,
+  EndpointActionsController,
+  TestEventController,
+  EventTypesController,
+  EventsController,
+  HealthController,
+  MetricsController,
+];
+
+/** Stages: classes that know nothing of Nest, so they are made here. */
+const STAGES: Provider[] = [
+  { provide: Ids, useFactory: (clock: Clock, random: Random) => new Ids(clock, random), inject: [CLOCK, RANDOM] },
+  { provide: Subscribers, useFactory: (ids: Ids) => new Subscribers(ids), inject: [Ids] },
+  {
+    provide: Endpoints,
+    useFactory: (ids: Ids, allow: AllowList) => new Endpoints(ids, allow),
+    inject: [Ids, ALLOW_LIST],
+  },
+  {
+    provide: EndpointSecrets,
+    useFactory: (endpoints: Endpoints, ids: Ids) => new EndpointSecrets(endpoints, ids),
+    inject: [Endpoints, Ids],
+  },
+  {
+    provide: EndpointStates,
+    useFactory: (endpoints: Endpoints, queue: DeliverQueue) => new EndpointStates(endpoints, queue),
+    inject: [Endpoints, DeliverQueue],
+  },
+  {
+    provide: AcceptEvents,
+    useFactory: (database: Database, queue: DeliverQueue, clock: Clock, random: Random, metrics: Metrics, config: Config) =>
+      new AcceptEvents(database, queue, clock, random, metrics, {
+        autoCreateEventTypes: config.POSTHORN_AUTO_CREATE_EVENT_TYPES,
+      }),
+    inject: [Database, DeliverQueue, CLOCK, RANDOM, Metrics, CONFIG],
+  },
+  { provide: EventTypes, useFactory: () => new EventTypes() },
+];
+
+@Module({})
+export class ApiModule {
+  static forRoot(parts: ApiParts): DynamicModule {
+    return {
+      module: ApiModule,
+      imports: [TerminusModule.forRoot({ logger: false })],
+      controllers: CONTROLLERS,
+      providers: [
+        { provide: CONFIG, useValue: parts.config },
+        { provide: LOGGER, useValue: parts.logger },
+        { provide: CLOCK, useValue: parts.clock },
+        { provide: RANDOM, useValue: parts.random },
+        { provide: ALLOW_LIST, useValue: parseCidrs(parts.config.POSTHORN_ALLOW_CIDRS) },
+        { provide: Database, useValue: parts.database },
+        { provide: DeliverQueue, useValue: parts.queue },
+        { provide: Metrics, useValue: parts.metrics },
+        { provide: RouteTable, useValue: parts.routes },
+        { provide: APP_FILTER, useClass: ProblemFilter },
+        { provide: APP_GUARD, useClass: ApiKeyGuard },
+        { provide: APP_PIPE, useClass: DtoPipe },
+        Mutations,
+        Readiness,
+        ...STAGES,
+      ],
+    };
+  }
+}

@@ -1,0 +1,93 @@
+import { describeConfig, type Config } from '@app/config';
+import { systemClock, systemRandom, type Clock, type Random } from '@app/domain';
+import { ensureAdminKey } from '@app/endpoints';
+import { createLogger, Metrics, type Logger } from '@app/observability';
+import { createDataSource, Database } from '@app/persistence';
+import { DeliverQueue } from '@app/queue';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { VERSION } from '../../version.js';
+import { connectAndCheck } from './connect.js';
+import { createHttpApp } from './http-app.js';
+
+/** A running api. */
+export interface Api {
+  app: NestFastifyApplication;
+  /** The port it listens on, also when 0 was asked for. */
+  port: number;
+  url: string;
+  database: Database;
+  logger: Logger;
+  /** Takes no new requests, finishes those under way (at most 20 s), closes. Safe to call twice. */
+  close(reason?: string): Promise<void>;
+}
+
+/** What a test may put in place of the real thing. */
+export interface ApiOverrides {
+  clock?: Clock;
+  random?: Random;
+  logger?: Logger;
+  metrics?: Metrics;
+  /** How long to wait for the database at start. */
+  waitMs?: number;
+}
+
+// Longer than any statement may take (10 s), shorter than what orchestrators grant (30 s).
+const DRAIN_MS = 20_000;
+
+/** The composition root of the api: everything is made here, in order, and closed in the other order. */
+export async function createApi(config: Config, overrides: ApiOverrides = {}): Promise<Api> {
+  if (config.DATABASE_URL === null)
+    throw new Error('DATABASE_URL is not set. `posthorn up` brings a database of its own; the api alone needs one.');
+  const clock = overrides.clock ?? systemClock;
+  const random = overrides.random ?? systemRandom;
+  const logger = overrides.logger ?? createLogger({ level: config.LOG_LEVEL, process: 'api' });
+  const metrics = overrides.metrics ?? new Metrics();
+
+  const dataSource = createDataSource({
+    url: config.DATABASE_URL,
+    applicationName: 'posthorn-api',
+    poolMax: config.DATABASE_POOL_MAX,
+  });
+  const database = await connectAndCheck(dataSource, config, logger, overrides.waitMs);
+  const queue = new DeliverQueue(database, {
+    supervise: false,
+    on: (kind, detail) => logger.warn({ kind, err: detail }, 'queue.warning'),
+  });
+  let draining = false;
+  try {
+    await queue.start();
+    // A key that the operator chose is known to every api from its start; a generated one is `posthorn up`'s to print.
+    if (config.POSTHORN_ADMIN_KEY !== null) await ensureAdminKey(database, config, random, clock);
+
+    const app = await createHttpApp({ config, database, queue, logger, metrics, clock, random }, () => draining);
+    await app.listen({ host: config.HOST, port: config.PORT });
+    const { port } = app.getHttpServer().address() as { port: number };
+    logger.info({ config: describeConfig(config), version: VERSION, node: process.versions.node, port }, 'process.started');
+
+    let closing: Promise<void> | undefined;
+    const close = async (reason: string): Promise<void> => {
+      const startedAt = performance.now();
+      draining = true;
+      await Promise.race([app.close(), timer(DRAIN_MS)]);
+      await queue.stop();
+      await database.close();
+      logger.info({ reason, ms: Math.round(performance.now() - startedAt) }, 'process.stopped');
+    };
+    return {
+      app,
+      port,
+      url: `http://${config.HOST.includes(':') ? `[${config.HOST}]` : config.HOST}:${port}`,
+      database,
+      logger,
+      close: (reason = 'closed') => (closing ??= close(reason)),
+    };
+  } catch (error) {
+    await queue.stop();
+    await database.close();
+    throw error;
+  }
+}
+
+function timer(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms).unref());
+}

@@ -1,0 +1,91 @@
+import {
+  DeliveryPageDto,
+  DeliveryWithTimelineDto,
+  ListDeliveriesQueryDto,
+  Problem,
+  ResentDto,
+} from '@app/contracts';
+import { ReadDeliveries, ResendDelivery } from '@app/console';
+import { fromPublicId } from '@app/domain';
+import type { Logger } from '@app/observability';
+import { Database } from '@app/persistence';
+import { Controller, Get, HttpCode, Inject, Param, Post, Query, Req } from '@nestjs/common';
+import { ApiTags } from '@nestjs/swagger';
+import type { FastifyRequest } from 'fastify';
+import { ApiProblems } from '../edge/api-problems.decorator.js';
+import { CurrentCaller, type Caller } from '../edge/caller.js';
+import { Mutations } from '../edge/mutations.js';
+import { pageOf, parsePage } from '../edge/page.js';
+import { RequireScope } from '../edge/require-scope.decorator.js';
+import { LOGGER } from '../tokens.js';
+import { endpointFilter, instantFilter, subscriberFilter } from './status-filters.js';
+
+@ApiTags('Deliveries')
+@Controller('v1/deliveries')
+export class DeliveriesController {
+  constructor(
+    private readonly read: ReadDeliveries,
+    private readonly resendDelivery: ResendDelivery,
+    private readonly database: Database,
+    private readonly mutations: Mutations,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {}
+
+  /** List deliveries, newest first: what was sent, what failed and how, what is still to come and when. */
+  @Get()
+  @RequireScope('deliveries:read')
+  async list(@CurrentCaller() caller: Caller, @Query() query: ListDeliveriesQueryDto): Promise<DeliveryPageDto> {
+    const page = parsePage(query);
+    const filter = {
+      status: query.status,
+      subscriberId: await subscriberFilter(this.database, caller.scope, query.subscriber),
+      endpointId: endpointFilter(query.endpoint),
+      eventType: query.eventType,
+      failure: query.failure,
+      since: instantFilter('since', query.since),
+      until: instantFilter('until', query.until),
+    };
+    const rows = await this.read.list(caller.scope, filter, page);
+    return pageOf(rows, page.limit, (row) => row.key, (row) => row.item);
+  }
+
+  /** Show one delivery with every attempt: when, where to, what was answered; and when the next one is due and why. */
+  @Get(':delivery')
+  @RequireScope('deliveries:read')
+  @ApiProblems('not_found')
+  get(@CurrentCaller() caller: Caller, @Param('delivery') delivery: string): Promise<DeliveryWithTimelineDto> {
+    return this.read.one(caller.scope, deliveryId(delivery));
+  }
+
+  /**
+   * Send a delivery again. One that is over starts afresh, also a delivered one: the receiver sees the same
+   * `webhook-id`. A pending one is brought forward, never doubled.
+   */
+  @Post(':delivery/resend')
+  @HttpCode(202)
+  @RequireScope('deliveries:resend')
+  @ApiProblems('not_found', 'conflict')
+  async resend(
+    @CurrentCaller() caller: Caller,
+    @Param('delivery') delivery: string,
+    @Req() request: FastifyRequest,
+  ): Promise<ResentDto> {
+    let result: string | undefined;
+    const answer = await this.mutations.run(caller, request, async (tx) => {
+      const body = await this.resendDelivery.resend(tx, caller.scope, deliveryId(delivery));
+      result = body.result;
+      const subscriberId = fromPublicId('sub', body.delivery.subscriberId);
+      return { status: 202, body, object: delivery, subscriberId };
+    });
+    // A stored answer was told when it was made.
+    if (result) this.logger.info({ delivery, result, requestId: caller.requestId }, 'delivery.resent');
+    return answer;
+  }
+}
+
+/** What is not the form of an id is no delivery. */
+function deliveryId(text: string): string {
+  const id = fromPublicId('dlv', text);
+  if (id === undefined) throw new Problem('not_found', 'There is no delivery with this id.');
+  return id;
+}

@@ -1,0 +1,33 @@
+import { Problem, type ApiScope } from '@app/contracts';
+import { Injectable, type CanActivate, type ExecutionContext } from '@nestjs/common';
+import { Reflector } from '@nestjs/core';
+import type { FastifyRequest } from 'fastify';
+import { callerOf } from './caller.js';
+import { REQUIRED_SCOPE } from './require-scope.decorator.js';
+
+/** Where keys are asked for. Health, metrics and documentation lie outside. */
+export const KEYED_PREFIX = '/v1/';
+
+/** Whether the key may do this. Who it is was settled before the body was read (authentication.ts). */
+@Injectable()
+export class ApiKeyGuard implements CanActivate {
+  constructor(private readonly reflector: Reflector) {}
+
+  canActivate(context: ExecutionContext): boolean {
+    const request = context.switchToHttp().getRequest<FastifyRequest>();
+    const required = this.reflector.getAllAndOverride<ApiScope | undefined>(REQUIRED_SCOPE, [
+      context.getHandler(),
+      context.getClass(),
+    ]);
+    if (required === undefined) {
+      // Closed by default: a route that forgot its scope is refused, not open.
+      if (request.routeOptions.url?.startsWith(KEYED_PREFIX))
+        throw new Error(`Bug: ${request.method} ${request.routeOptions.url} names no scope`);
+      return true;
+    }
+    const { scopes } = callerOf(request);
+    if (!scopes.includes(required) && !scopes.includes('admin'))
+      throw new Problem('forbidden', `This needs a key with the scope ${required}.`);
+    return true;
+  }
+}

@@ -1,0 +1,107 @@
+import { createHash } from 'node:crypto';
+import { boundTo, Problem } from '@app/contracts';
+import { newId, type Clock, type Random } from '@app/domain';
+import {
+  auditRepository,
+  Database,
+  idempotencyRepository,
+  type IdempotencyClaim,
+  type StoredAnswer,
+  type Tx,
+} from '@app/persistence';
+import { Inject, Injectable } from '@nestjs/common';
+import type { FastifyRequest } from 'fastify';
+import { CLOCK, RANDOM } from '../tokens.js';
+import { Answer } from './answer.js';
+import type { Caller } from './caller.js';
+import { readIdempotencyKey } from './idempotency-key.js';
+
+/** What a mutation did: the answer, and for the audit log what it was done to (else the answer's `id`, or the path). */
+export interface Mutated<T> {
+  status: number;
+  body: T;
+  object?: string;
+  subscriberId?: string;
+}
+
+/** Runs everything that changes something: one transaction for the change, its audit row and its stored answer. */
+@Injectable()
+export class Mutations {
+  constructor(
+    private readonly database: Database,
+    @Inject(CLOCK) private readonly clock: Clock,
+    @Inject(RANDOM) private readonly random: Random,
+  ) {}
+
+  /**
+   * `work` must have no effect outside its transaction: it runs again after a deadlock. Return what this returns from
+   * the controller; it carries the status. (Typed as the body, which is what the outside gets.)
+   */
+  async run<T>(caller: Caller, request: FastifyRequest, work: (tx: Tx) => Promise<Mutated<T>>): Promise<T> {
+    const claim = claimOf(caller, request);
+    const answer = await this.database.transaction(async (tx) => {
+      if (claim) {
+        const stored = await this.claim(tx, claim);
+        if (stored) return new Answer(stored.statusCode, stored.response, { 'idempotency-replayed': 'true' });
+      }
+      const done = await work(tx);
+      const text = done.body === undefined ? '' : JSON.stringify(done.body);
+      await this.audit(tx, caller, request, done);
+      // Stored by the transaction that did the work: a crash in between cannot separate the two.
+      if (claim && done.status >= 200 && done.status < 300)
+        await idempotencyRepository.store(tx, [{ ...claim, statusCode: done.status, response: text }]);
+      return new Answer(done.status, text);
+    });
+    return answer as T;
+  }
+
+  private async claim(tx: Tx, claim: IdempotencyClaim): Promise<StoredAnswer | undefined> {
+    const [result] = await idempotencyRepository.claim(tx, [claim]);
+    switch (result) {
+      case 'fresh':
+        return undefined;
+      case 'in_use':
+        throw new Problem('idempotency_key_in_use', 'The first request with this key is still running; ask again.', {
+          retryAfterSeconds: 1,
+        });
+      case 'reused':
+        throw new Problem('idempotency_key_reused', 'This key was used with another body. Take a new key.');
+      default:
+        return result;
+    }
+  }
+
+  private async audit(tx: Tx, caller: Caller, request: FastifyRequest, done: Mutated<unknown>): Promise<void> {
+    const body = done.body as { id?: unknown } | undefined;
+    const params = Object.values((request.params ?? {}) as Record<string, string>);
+    await auditRepository.insert(tx, {
+      id: newId(this.clock.now().getTime(), this.random),
+      actor: caller.keyId,
+      action: `${request.method} ${request.routeOptions.url ?? ''}`,
+      object: done.object ?? (typeof body?.id === 'string' ? body.id : params.at(-1)) ?? '',
+      subscriberId: done.subscriberId ?? boundTo(caller.scope),
+      ip: caller.ip,
+      requestId: caller.requestId,
+    });
+  }
+}
+
+// The column's bound; an external id in a path may be longer once it is percent-encoded.
+const SCOPE_LENGTH_MAX = 512;
+
+/** What an Idempotency-Key header claims; undefined without one. @throws Problem invalid_idempotency_key */
+export function claimOf(caller: Caller, request: FastifyRequest): IdempotencyClaim | undefined {
+  const key = readIdempotencyKey(request.headers['idempotency-key']);
+  if (key === undefined) return undefined;
+  const path = request.url.split('?', 1)[0]!;
+  const scope = `${caller.keyId} ${request.method} ${path}`;
+  return {
+    scope: scope.length <= SCOPE_LENGTH_MAX ? scope : `${caller.keyId} ${request.method} ${sha256(path).toString('hex')}`,
+    key,
+    fingerprint: sha256(request.rawBody ?? Buffer.alloc(0)),
+  };
+}
+
+function sha256(data: string | Buffer): Buffer {
+  return createHash('sha256').update(data).digest();
+}

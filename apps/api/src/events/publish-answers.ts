@@ -1,0 +1,36 @@
+import type { Problem, RefusedEventDto } from '@app/contracts';
+import type { AcceptAnswer, AcceptedEvent } from '@app/ingest';
+import type { Logger, Metrics } from '@app/observability';
+
+/** A problem of one event of a batch: its pointers lead into the batch. */
+export function refusalOf(problem: Problem, pointer: string): RefusedEventDto {
+  const { errors, limit } = problem.extra;
+  return {
+    code: problem.code,
+    detail: problem.detail,
+    ...(errors && {
+      errors: errors.map((error) => ({
+        ...error,
+        pointer: error.pointer.startsWith('/events/') ? error.pointer : pointer + error.pointer,
+      })),
+    }),
+    ...(limit !== undefined && { limit }),
+  };
+}
+
+/** The one line and the count of a publish request. */
+export function tell(logger: Logger, metrics: Metrics, answer: AcceptAnswer, ms: number, requestId: string): void {
+  const accepted = answer.results.filter((result): result is AcceptedEvent => !(result instanceof Error));
+  if (!answer.replayed) metrics.eventsAccepted.inc(accepted.length);
+  logger.info(
+    {
+      events: accepted.length,
+      refused: answer.results.length - accepted.length,
+      deliveries: accepted.reduce((sum, result) => sum + result.deliveries, 0),
+      replayed: answer.replayed || undefined,
+      ms: Math.round(ms * 10) / 10,
+      requestId,
+    },
+    'event.accepted',
+  );
+}

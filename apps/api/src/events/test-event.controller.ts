@@ -1,0 +1,85 @@
+import { Problem, TestEventAnswerDto, TestEventDto } from '@app/contracts';
+import { fromPublicId } from '@app/domain';
+import { AcceptEvents, TEST_EVENT_TYPE, type AcceptableEvent } from '@app/ingest';
+import { Metrics, type Logger } from '@app/observability';
+import { Database, endpointsRepository, eventTypesRepository, subscribersRepository } from '@app/persistence';
+import { Body, Controller, HttpCode, Inject, Param, Post, Req, Res } from '@nestjs/common';
+import { ApiAcceptedResponse, ApiBody, ApiOperation, ApiTags } from '@nestjs/swagger';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { ApiProblems } from '../edge/api-problems.decorator.js';
+import { CurrentCaller, type Caller } from '../edge/caller.js';
+import { claimOf } from '../edge/mutations.js';
+import { RequireScope } from '../edge/require-scope.decorator.js';
+import { LOGGER } from '../tokens.js';
+import { tell } from './publish-answers.js';
+
+const GREETING = '{"message":"This is a test event from Posthorn. If you can verify its signature, you are ready."}';
+
+@ApiTags('Endpoints')
+@Controller('v1/subscribers/:subscriber/endpoints/:endpoint/test')
+export class TestEventController {
+  constructor(
+    private readonly database: Database,
+    private readonly accept: AcceptEvents,
+    @Inject(LOGGER) private readonly logger: Logger,
+    private readonly metrics: Metrics,
+  ) {}
+
+  @Post()
+  @HttpCode(202)
+  @RequireScope('endpoints:write')
+  @ApiOperation({
+    summary: 'Send a test event to an endpoint',
+    description:
+      'Signed and sent as any other event, to this endpoint only, whatever types it wants; one attempt, no retries. `GET /v1/deliveries/{delivery}` shows the request and the answer.',
+  })
+  @ApiBody({ type: TestEventDto, required: false })
+  @ApiAcceptedResponse({ type: TestEventAnswerDto })
+  @ApiProblems('not_found', 'unknown_event_type', 'unknown_event_type_version', 'conflict')
+  async send(
+    @CurrentCaller() caller: Caller,
+    @Param('subscriber') subscriberReference: string,
+    @Param('endpoint') endpointReference: string,
+    @Body() body: TestEventDto | undefined,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<TestEventAnswerDto> {
+    const subscriber = await subscribersRepository.find(this.database, caller.scope, subscriberReference);
+    const endpointId = fromPublicId('ep', endpointReference);
+    const endpoint =
+      subscriber && endpointId && (await endpointsRepository.find(this.database, caller.scope, subscriber.id, endpointId));
+    if (!endpoint) throw new Problem('not_found', 'There is no such endpoint.');
+    if (endpoint.disabledAt) throw new Problem('conflict', 'The endpoint is disabled; enable it first.');
+
+    const type = body?.eventType ?? TEST_EVENT_TYPE;
+    const event: AcceptableEvent = {
+      subscriber: { id: endpoint.subscriberId },
+      type,
+      version: body?.version ?? null,
+      data: await this.exampleOf(type, body?.version),
+      occurredAt: null,
+      id: null,
+      traceparent: null,
+      testOf: endpoint.id,
+    };
+    const answer = await this.accept.accept({
+      scope: caller.scope,
+      events: [event],
+      idempotency: claimOf(caller, request) ?? null,
+    });
+    if (answer.replayed) reply.header('idempotency-replayed', 'true');
+    tell(this.logger, this.metrics, answer, reply.elapsedTime, caller.requestId);
+    const [result] = answer.results;
+    if (result instanceof Problem) throw result;
+    // Deleted between the look-up and the transaction.
+    if (!result.delivery) throw new Problem('not_found', 'There is no such endpoint.');
+    return { id: result.id, delivery: result.delivery };
+  }
+
+  private async exampleOf(type: string, version: string | undefined): Promise<string> {
+    if (type === TEST_EVENT_TYPE) return GREETING;
+    const known = await eventTypesRepository.find(this.database, type);
+    const chosen = version === undefined ? known?.versions[0] : known?.versions.find((each) => each.version === version);
+    return chosen?.example ?? GREETING;
+  }
+}

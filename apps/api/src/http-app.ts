@@ -1,0 +1,51 @@
+import { BODY_BYTES_MAX } from '@app/contracts';
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { ApiModule, type ApiParts } from './api.module.js';
+import { serveDocs } from './docs/serve-docs.js';
+import { Authentication } from './edge/authentication.js';
+import { addHttpHooks, requestIdOf } from './edge/http-hooks.js';
+import { readJsonBodies } from './edge/json-body.js';
+import { problemBody } from './edge/problem.filter.js';
+import { Problem } from '@app/contracts';
+import { RouteTable } from './edge/route-table.js';
+import { NestLog } from './nest-log.js';
+
+/** The Nest application over Fastify with our edge around it. Neither listens nor connects to anything. */
+export async function createHttpApp(
+  parts: Omit<ApiParts, 'routes'>,
+  draining: () => boolean = () => false,
+): Promise<NestFastifyApplication> {
+  const routes = new RouteTable();
+  const adapter = new FastifyAdapter({
+    bodyLimit: BODY_BYTES_MAX,
+    genReqId: requestIdOf,
+    requestIdHeader: false,
+    // While draining our own hook answers, in our own form.
+    return503OnClosing: false,
+    frameworkErrors: (_error: unknown, request: unknown, reply: unknown) =>
+      badUrl(request as FastifyRequest, reply as FastifyReply),
+  });
+  const app = await NestFactory.create<NestFastifyApplication>(ApiModule.forRoot({ ...parts, routes }), adapter, {
+    bodyParser: false,
+    logger: new NestLog(parts.logger),
+    abortOnError: false,
+  });
+  const fastify = adapter.getInstance() as unknown as FastifyInstance;
+  const { logger, metrics, database, clock } = parts;
+  addHttpHooks(fastify, { authentication: new Authentication(database, clock), routes, logger, metrics, draining });
+  readJsonBodies(fastify);
+  serveDocs(app);
+  return app;
+}
+
+/** A path that cannot be decoded never reaches a route or a hook. */
+function badUrl(request: FastifyRequest, reply: FastifyReply): void {
+  const problem = new Problem('invalid_request', 'The path is not a valid URL path.');
+  void reply
+    .code(problem.status)
+    .header('x-request-id', request.id)
+    .header('content-type', 'application/problem+json')
+    .send(JSON.stringify(problemBody(problem, request.url, request.id)));
+}

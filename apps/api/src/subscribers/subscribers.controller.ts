@@ -1,0 +1,93 @@
+import {
+  ChangeSubscriberDto,
+  CreateSubscriberDto,
+  PageQueryDto,
+  type SubscriberDto,
+  type SubscriberPageDto,
+} from '@app/contracts';
+import { toPublicId } from '@app/domain';
+import { Subscribers } from '@app/endpoints';
+import { Database, subscribersRepository } from '@app/persistence';
+import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Query, Req } from '@nestjs/common';
+import { ApiTags } from '@nestjs/swagger';
+import type { FastifyRequest } from 'fastify';
+import { ApiProblems } from '../edge/api-problems.decorator.js';
+import { CurrentCaller, type Caller } from '../edge/caller.js';
+import { Mutations } from '../edge/mutations.js';
+import { pageOf, parsePage } from '../edge/page.js';
+import { RequireScope } from '../edge/require-scope.decorator.js';
+import { subscriberView } from './subscriber.view.js';
+
+@ApiTags('Subscribers')
+@Controller('v1/subscribers')
+export class SubscribersController {
+  constructor(
+    private readonly subscribers: Subscribers,
+    private readonly database: Database,
+    private readonly mutations: Mutations,
+  ) {}
+
+  /** Register a subscriber: one of your customers, who will receive events. */
+  @Post()
+  @RequireScope('subscribers:write')
+  @ApiProblems('already_exists')
+  create(
+    @CurrentCaller() caller: Caller,
+    @Body() body: CreateSubscriberDto,
+    @Req() request: FastifyRequest,
+  ): Promise<SubscriberDto> {
+    return this.mutations.run(caller, request, async (tx) => {
+      const subscriber = await this.subscribers.register(tx, caller.scope, body);
+      return { status: 201, body: subscriberView(subscriber), subscriberId: subscriber.id };
+    });
+  }
+
+  /** List subscribers, newest first. A key that is bound to one sees only that one. */
+  @Get()
+  @RequireScope('subscribers:read')
+  async list(@CurrentCaller() caller: Caller, @Query() query: PageQueryDto): Promise<SubscriberPageDto> {
+    const { limit, after } = parsePage(query);
+    const rows = await subscribersRepository.list(this.database, caller.scope, { limit: limit + 1, after });
+    return pageOf(rows, limit, (row) => row.id, subscriberView);
+  }
+
+  /** Show one subscriber, by our id or by your own. */
+  @Get(':subscriber')
+  @RequireScope('subscribers:read')
+  @ApiProblems('not_found')
+  async get(@CurrentCaller() caller: Caller, @Param('subscriber') subscriber: string): Promise<SubscriberDto> {
+    return subscriberView(await this.subscribers.get(this.database, caller.scope, subscriber));
+  }
+
+  /** Change a subscriber. What is absent stays. */
+  @Patch(':subscriber')
+  @RequireScope('subscribers:write')
+  @ApiProblems('not_found', 'already_exists')
+  change(
+    @CurrentCaller() caller: Caller,
+    @Param('subscriber') subscriber: string,
+    @Body() body: ChangeSubscriberDto,
+    @Req() request: FastifyRequest,
+  ): Promise<SubscriberDto> {
+    return this.mutations.run(caller, request, async (tx) => {
+      const changed = await this.subscribers.change(tx, caller.scope, subscriber, body);
+      return { status: 200, body: subscriberView(changed), subscriberId: changed.id };
+    });
+  }
+
+  /** Delete a subscriber and its endpoints. Deliveries on their way to it are cancelled; its history stays. */
+  @Delete(':subscriber')
+  @HttpCode(204)
+  @RequireScope('subscribers:write')
+  @ApiProblems('not_found')
+  delete(
+    @CurrentCaller() caller: Caller,
+    @Param('subscriber') subscriber: string,
+    @Req() request: FastifyRequest,
+  ): Promise<void> {
+    return this.mutations.run<void>(caller, request, async (tx) => {
+      const { id } = await this.subscribers.delete(tx, caller.scope, subscriber);
+      return { status: 204, body: undefined, object: toPublicId('sub', id), subscriberId: id };
+    });
+  }
+}

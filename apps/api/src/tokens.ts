@@ -1,0 +1,7 @@
+/** What is not a class but injected: `@Inject(CONFIG) config: Config` and so on. Provided by ApiModule.forRoot. */
+export const CONFIG = Symbol('Config');
+export const LOGGER = Symbol('Logger');
+export const CLOCK = Symbol('Clock');
+export const RANDOM = Symbol('Random');
+/** AllowList: the non-public networks that endpoints may be in. */
+export const ALLOW_LIST = Symbol('AllowList');

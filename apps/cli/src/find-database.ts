@@ -1,0 +1,62 @@
+import type { Config } from '@app/config';
+import { startEmbeddedPostgres } from '@app/embedded-postgres';
+import { createDataSource, Database } from '@app/persistence';
+import { CliError, messageOf } from './cli-error.js';
+import { whoRunsOn } from './up/run-file.js';
+
+/**
+ * The database that a command is about: DATABASE_URL, or the embedded server of the `posthorn up` that runs on
+ * POSTHORN_DATA_DIR. A command never starts a server of its own: an `up` that starts meanwhile would find it held.
+ */
+export async function withDatabaseUrl<T>(config: Config, work: (url: string) => Promise<T>): Promise<T> {
+  if (config.DATABASE_URL !== null) return work(config.DATABASE_URL);
+  const dataDir = config.POSTHORN_DATA_DIR;
+  const run = await whoRunsOn(dataDir);
+  if (run === null)
+    throw new CliError(
+      `DATABASE_URL is not set and no \`posthorn up\` runs on ${dataDir}: start it, or say which database is meant.`,
+    );
+  if (run.database === 'starting')
+    throw new CliError(`\`posthorn up\` (pid ${run.pid}) is still starting: try again.`);
+  if (run.database === 'external')
+    throw new CliError(
+      `\`posthorn up\` (pid ${run.pid}) on ${dataDir} uses a DATABASE_URL: set the same one for this command.`,
+    );
+  const server = await startEmbeddedPostgres({ dataDir, log: () => {} }).catch((error: unknown) => {
+    throw new CliError(messageOf(error));
+  });
+  try {
+    return await work(server.url());
+  } finally {
+    // Held by `up`, so this only lets go of it.
+    await server.stop();
+  }
+}
+
+/** A small pool on a database that may be old, empty or not durable yet. */
+export async function withDatabase<T>(url: string, work: (database: Database) => Promise<T>): Promise<T> {
+  const database = await connect(url);
+  try {
+    return await work(database);
+  } finally {
+    await database.close();
+  }
+}
+
+async function connect(url: string): Promise<Database> {
+  try {
+    return new Database(
+      await createDataSource({ url, applicationName: 'posthorn-cli', poolMax: 3 }).initialize(),
+    );
+  } catch (error) {
+    throw new CliError(`${databaseName(url)} cannot be used: ${messageOf(error)}`);
+  }
+}
+
+/** Host and name, never the password. */
+function databaseName(url: string): string {
+  const parsed = URL.parse(url);
+  if (parsed === null || !/^postgres(ql)?:$/.test(parsed.protocol))
+    return 'DATABASE_URL is no postgres:// URL and';
+  return `The database ${parsed.host}${parsed.pathname}`;
+}

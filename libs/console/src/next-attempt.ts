@@ -1,0 +1,45 @@
+import type { DeliveryStatusRow } from '@app/persistence';
+
+/** Why a pending delivery's next attempt is when it is. */
+export const NEXT_ATTEMPT_REASONS = {
+  first_attempt: 'It was just published and waits for its turn.',
+  retry_schedule: 'The attempt before failed; the retry schedule says when to try again.',
+  platform_fault: 'A fault on our side stopped the attempt before; it counts against no one and is tried again soon.',
+  resend: 'Somebody asked for it to be sent again.',
+  replay: 'A replay sends it again.',
+  test: 'It is a test event and waits for its turn.',
+  in_flight: 'A worker is making the attempt right now.',
+  lane_full: 'The endpoint has as many deliveries queued as it may; it follows when some have finished.',
+  paused: 'The endpoint is paused; it follows when the endpoint is resumed.',
+} as const;
+export type NextAttemptReason = keyof typeof NEXT_ATTEMPT_REASONS;
+
+export interface NextAttempt {
+  /** Null while it is held: it is due when there is room, and nobody knows when that is. */
+  at: Date | null;
+  code: NextAttemptReason;
+  reason: string;
+}
+
+/** When the next attempt is due and why, or null for a delivery that is over. `claimed`: a worker has its ticket. */
+export function nextAttemptOf(delivery: DeliveryStatusRow, claimed: boolean): NextAttempt | null {
+  if (delivery.status !== 'pending') return null;
+  const code = codeOf(delivery, claimed);
+  return { at: delivery.place === 'held' ? null : delivery.dueAt, code, reason: NEXT_ATTEMPT_REASONS[code] };
+}
+
+function codeOf(delivery: DeliveryStatusRow, claimed: boolean): NextAttemptReason {
+  if (claimed) return 'in_flight';
+  if (delivery.paused) return 'paused';
+  if (delivery.place === 'held') return 'lane_full';
+  switch (delivery.trigger) {
+    case 'event':
+      return 'first_attempt';
+    case 'retry':
+      return delivery.failure === 'internal' ? 'platform_fault' : 'retry_schedule';
+    case 'resend':
+    case 'replay':
+    case 'test':
+      return delivery.trigger;
+  }
+}

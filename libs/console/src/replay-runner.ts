@@ -1,0 +1,54 @@
+import { STAFF, type Scope } from '@app/contracts';
+import { replaysRepository, type Database, type ReplayRow } from '@app/persistence';
+import { resendDeliveries, type ResendQueue } from './resend-deliveries.js';
+
+// A transaction of some 50 ms: short beside a lock timeout, and a crash repeats no more than this.
+const REPLAY_BATCH = 500;
+
+/** What one round did; `changed` is 0 when no replay is running or all of its batch was left alone. */
+export interface ReplayRound {
+  replayId: string;
+  resent: number;
+  skipped: number;
+  done: boolean;
+}
+
+/**
+ * Moves replays on, a batch per call, in any number of workers. Where it is, is written with what it has moved: after
+ * kill -9 the next runner begins at the first delivery that was not moved. Lanes hold what they have no room for, so a
+ * hundred thousand of one endpoint stand in nobody's way.
+ */
+export class ReplayRunner {
+  constructor(
+    private readonly database: Database,
+    private readonly queue: ResendQueue,
+    private readonly batch = REPLAY_BATCH,
+  ) {}
+
+  /** One batch of the running replay that has waited longest; null when there is none that is free. */
+  async runOnce(): Promise<ReplayRound | null> {
+    return this.database.transaction(async (tx) => {
+      const replay = await replaysRepository.claim(tx);
+      if (!replay) return null;
+      const scope = scopeOf(replay);
+      const ids = await replaysRepository.nextBatch(tx, scope, replay, this.batch);
+      const outcomes = await resendDeliveries(tx, this.queue, scope, {
+        ids,
+        trigger: 'replay',
+        replayId: replay.id,
+        // Locked now, so what changed since the batch was read is seen: it is no longer what was asked for.
+        only: (delivery) => delivery.status === replay.status && delivery.updatedAt < replay.createdAt,
+      });
+      let resent = 0;
+      for (const { result } of outcomes.values()) if (result === 'queued' || result === 'held') resent++;
+      const step = { resent, skipped: ids.length - resent, done: ids.length < this.batch };
+      await replaysRepository.advance(tx, { id: replay.id, afterId: ids.at(-1) ?? null, ...step });
+      return { replayId: replay.id, ...step };
+    });
+  }
+}
+
+/** A replay sees what its starter saw: one of a subscriber can never move another's deliveries. */
+function scopeOf(replay: ReplayRow): Scope {
+  return replay.subscriberId === null ? STAFF : { kind: 'subscriber', subscriberId: replay.subscriberId };
+}

@@ -1,0 +1,176 @@
+import type { Trigger } from '@app/domain';
+import { DeliveryDto } from './delivery.dto.js';
+
+/** Where the time of an attempt went, in milliseconds; null for a step that was not taken or not reached. */
+export class AttemptTimingsDto {
+  /** @example 3.1 */
+  dnsMs: number | null;
+  /** @example 12.4 */
+  connectMs: number | null;
+  /** @example 28.9 */
+  tlsMs: number | null;
+  /** @example 96.2 */
+  firstByteMs: number | null;
+  /** @example 97.5 */
+  totalMs: number;
+}
+
+/** What the receiver answered, as far as it is kept: 16 KiB of the body. */
+export class AttemptResponseDto {
+  /**
+   * Header name to value.
+   * @example { "content-type": "application/json" }
+   */
+  headers: Record<string, unknown>;
+
+  /**
+   * The body, or its beginning; null when there was none.
+   * @example "{\"error\":\"database is down\"}"
+   */
+  body: string | null;
+
+  /**
+   * How `body` is written: `utf8` for text, `base64` for bytes that are not.
+   * @example "utf8"
+   */
+  encoding: 'utf8' | 'base64' | null;
+
+  /**
+   * Whether there was more than is kept.
+   * @example false
+   */
+  truncated: boolean;
+}
+
+/** One request that was made, or, as the last entry of a pending delivery, the one that is to come. */
+export class AttemptDto {
+  /**
+   * Null for the attempt to come, as is everything that is known only afterwards.
+   * @example "att_01kany2t2bfd0rk8d6x0p9h3qa"
+   */
+  id: string | null;
+
+  /**
+   * 1 for the first.
+   * @example 1
+   */
+  n: number;
+
+  /** @example "failed" */
+  status: 'delivered' | 'failed' | 'pending';
+
+  /** @example "event" */
+  trigger: Trigger;
+
+  /**
+   * It was recorded after another worker had taken the delivery over, and changed nothing else.
+   * @example false
+   */
+  late: boolean;
+
+  /**
+   * Where it was sent; for the attempt to come, where it would be sent now.
+   * @example "https://example.com/webhooks"
+   */
+  url: string | null;
+
+  /**
+   * When it was due.
+   * @example "2026-11-22T09:30:00.000Z"
+   */
+  scheduledAt: Date | null;
+
+  /** @example "2026-11-22T09:30:00.004Z" */
+  startedAt: Date | null;
+
+  /** @example "2026-11-22T09:30:00.101Z" */
+  finishedAt: Date | null;
+
+  timings: AttemptTimingsDto | null;
+
+  /** @example 503 */
+  statusCode: number | null;
+
+  /** @example "http_5xx" */
+  failure: string | null;
+
+  /**
+   * What the machine said, for people.
+   * @example "the receiver answered 503"
+   */
+  failureDetail: string | null;
+
+  /**
+   * Something worth knowing about this attempt.
+   * @example null
+   */
+  note: string | null;
+
+  /**
+   * The address that was connected to.
+   * @example "203.0.113.7"
+   */
+  remoteAddress: string | null;
+
+  /** Null when nothing was answered. */
+  response: AttemptResponseDto | null;
+
+  /**
+   * The process that made it.
+   * @example "worker-3f2a"
+   */
+  worker: string | null;
+
+  /**
+   * Of the attempt to come: when it is due; null while the delivery is held.
+   * @example "2026-11-22T09:35:00.000Z"
+   */
+  dueAt?: Date | null;
+
+  /**
+   * Of the attempt to come: why it is due then.
+   * @example "The attempt before failed; the retry schedule says when to try again."
+   */
+  reason?: string;
+}
+
+/** The event that is delivered. */
+export class DeliveredEventDto {
+  /** @example "evt_01kany2t2afaxthq1xzkpc8w5d" */
+  id: string;
+  /** @example "invoice.paid" */
+  type: string;
+  /** @example "1" */
+  version: string;
+  /** @example "2026-11-22T09:30:00.000Z" */
+  occurredAt: Date;
+  /**
+   * The payload as text, byte for byte as published.
+   * @example "{\"invoice\":\"in_1042\",\"amount\":1999}"
+   */
+  data: string;
+}
+
+/** Where it is delivered to, as the endpoint is now. */
+export class DeliveredToDto {
+  /** @example "ep_01kany2t2bfd0rk8d6x0p9h3qa" */
+  id: string;
+  /** @example "https://example.com/webhooks" */
+  url: string | null;
+  /**
+   * Why no request may go there now; null when one may.
+   * @example null
+   */
+  stopped: 'endpoint_disabled' | 'endpoint_deleted' | 'subscriber_deleted' | null;
+}
+
+/** One delivery with its whole story. */
+export class DeliveryWithTimelineDto extends DeliveryDto {
+  /** Null when the event is no longer stored. */
+  event: DeliveredEventDto | null;
+
+  endpoint: DeliveredToDto;
+
+  /** Every attempt in order; of a pending delivery the last is the one to come. */
+  timeline: AttemptDto[];
+}

@@ -1,0 +1,55 @@
+import { CUSTOM_HEADERS_MAX, EVENT_TYPE_PATTERNS_MAX, Problem, URL_LENGTH_MAX } from '@app/contracts';
+import { checkCustomHeaders, checkEndpointUrl, isEventTypePattern, type AllowList } from '@app/domain';
+import { InvalidSecretError, parseSecret } from '@app/signing';
+
+/** The form that is stored, signed for and dialled. @throws Problem invalid_endpoint_url */
+export function checkUrl(raw: string, allow: AllowList): string {
+  // Also refuses a literal address that is not public; names are checked when they are dialled, with what they then mean.
+  const check = checkEndpointUrl(raw, allow);
+  if (check.ok) return check.url;
+  throw new Problem('invalid_endpoint_url', check.message, {
+    errors: [{ pointer: '/url', detail: check.message }],
+    ...(check.code === 'url_too_long' ? { limit: URL_LENGTH_MAX } : {}),
+  });
+}
+
+/** The patterns without repetitions. @throws Problem invalid_request */
+export function checkPatterns(patterns: string[]): string[] {
+  const unique = [...new Set(patterns)];
+  const errors = patterns.flatMap((pattern, at) =>
+    isEventTypePattern(pattern)
+      ? []
+      : [{ pointer: `/eventTypes/${at}`, detail: 'must be a type such as invoice.paid, a family such as invoice.*, or *' }],
+  );
+  if (errors.length > 0) throw new Problem('invalid_request', 'eventTypes has a pattern that is none.', { errors });
+  if (unique.length === 0 || unique.length > EVENT_TYPE_PATTERNS_MAX)
+    throw new Problem('invalid_request', `eventTypes has 1 to ${EVENT_TYPE_PATTERNS_MAX} patterns.`, {
+      limit: EVENT_TYPE_PATTERNS_MAX,
+      errors: [{ pointer: '/eventTypes', detail: `must have 1 to ${EVENT_TYPE_PATTERNS_MAX} patterns` }],
+    });
+  return unique;
+}
+
+/** @throws Problem invalid_custom_header; values are never repeated */
+export function checkHeaders(headers: Record<string, string>): Record<string, string> {
+  const problems = checkCustomHeaders(headers);
+  if (problems.length === 0) return headers;
+  throw new Problem('invalid_custom_header', problems[0]!.message, {
+    errors: problems.map((each) => ({
+      pointer: each.name === '' ? '/headers' : `/headers/${each.name.replaceAll('~', '~0').replaceAll('/', '~1')}`,
+      detail: each.message,
+    })),
+    ...(problems.some((each) => each.code === 'too_many') ? { limit: CUSTOM_HEADERS_MAX } : {}),
+  });
+}
+
+/** @throws Problem invalid_secret; the secret is never repeated */
+export function checkSecret(secret: string): string {
+  try {
+    parseSecret(secret);
+  } catch (error) {
+    if (!(error instanceof InvalidSecretError)) throw error;
+    throw new Problem('invalid_secret', `${error.message}.`, { errors: [{ pointer: '/secret', detail: error.message }] });
+  }
+  return secret;
+}

@@ -1,0 +1,129 @@
+import { ENDPOINTS_PER_SUBSCRIBER_MAX, Problem, type Scope } from '@app/contracts';
+import type { AllowList } from '@app/domain';
+import { generateSecret } from '@app/signing';
+import {
+  endpointSecretsRepository,
+  endpointsRepository,
+  subscribersRepository,
+  type Database,
+  type EndpointRow,
+  type Reads,
+  type Tx,
+} from '@app/persistence';
+import type { Ids } from '../ids.js';
+import { mergeMetadata, type TextsChange } from '../metadata.js';
+import { checkHeaders, checkPatterns, checkSecret, checkUrl } from './checks.js';
+import { mergeHeaders } from './headers.js';
+
+/** How an endpoint is named: its subscriber by `sub_…` or external id, and its own uuid (null: not the form of one). */
+export interface EndpointReference {
+  subscriber: string;
+  id: string | null;
+}
+
+export interface NewEndpointWanted {
+  url: string;
+  description?: string;
+  eventTypes?: string[];
+  headers?: Record<string, string>;
+  metadata?: Record<string, string>;
+  timeoutSeconds?: number;
+  /** The customer's own `whsec_…`; else one is made. */
+  secret?: string;
+}
+
+/** What is absent stays. Headers and metadata are merged name by name. */
+export interface EndpointChange {
+  url?: string;
+  description?: string;
+  eventTypes?: string[];
+  headers?: TextsChange;
+  metadata?: TextsChange;
+  timeoutSeconds?: number;
+}
+
+const TIMEOUT_SECONDS_DEFAULT = 15;
+
+/** The URLs that subscribers receive at. */
+export class Endpoints {
+  constructor(
+    private readonly ids: Ids,
+    private readonly allow: AllowList,
+  ) {}
+
+  /** @throws Problem not_found, also for one that the scope must not know of */
+  async get(on: Reads & Pick<Database, 'query'>, scope: Scope, reference: EndpointReference): Promise<EndpointRow> {
+    const subscriber = await subscribersRepository.find(on, scope, reference.subscriber);
+    return found(subscriber && reference.id && (await endpointsRepository.find(on, scope, subscriber.id, reference.id)));
+  }
+
+  /** The same, and nobody else changes it until the end of the transaction. */
+  async lock(tx: Tx, scope: Scope, reference: EndpointReference): Promise<EndpointRow> {
+    const subscriber = await subscribersRepository.find(tx, scope, reference.subscriber);
+    return found(subscriber && reference.id && (await endpointsRepository.lock(tx, scope, subscriber.id, reference.id)));
+  }
+
+  /** Answers the endpoint and its secret, which the answer to this call shows. */
+  async register(
+    tx: Tx,
+    scope: Scope,
+    subscriberReference: string,
+    wanted: NewEndpointWanted,
+  ): Promise<{ endpoint: EndpointRow; secret: string }> {
+    const url = checkUrl(wanted.url, this.allow);
+    const eventTypes = checkPatterns(wanted.eventTypes ?? ['*']);
+    const headers = checkHeaders(wanted.headers ?? {});
+    const secret = wanted.secret === undefined ? generateSecret(this.ids.random) : checkSecret(wanted.secret);
+
+    // Locked, so that of two registrations at the limit one is refused, and none joins a subscriber being deleted.
+    const subscriber = await subscribersRepository.lock(tx, scope, subscriberReference);
+    if (!subscriber) throw new Problem('not_found', 'There is no such subscriber.');
+    if ((await endpointsRepository.count(tx, subscriber.id)) >= ENDPOINTS_PER_SUBSCRIBER_MAX)
+      throw new Problem('limit_reached', `A subscriber has at most ${ENDPOINTS_PER_SUBSCRIBER_MAX} endpoints.`, {
+        limit: ENDPOINTS_PER_SUBSCRIBER_MAX,
+      });
+
+    const id = this.ids.next();
+    await endpointsRepository.insert(tx, {
+      id,
+      subscriberId: subscriber.id,
+      url,
+      description: wanted.description ?? '',
+      eventTypes,
+      headers,
+      metadata: mergeMetadata({}, wanted.metadata ?? {}),
+      timeoutMs: (wanted.timeoutSeconds ?? TIMEOUT_SECONDS_DEFAULT) * 1000,
+    });
+    await endpointSecretsRepository.insert(tx, {
+      id: this.ids.next(),
+      subscriberId: subscriber.id,
+      endpointId: id,
+      secret,
+    });
+    return { endpoint: found(await endpointsRepository.find(tx, scope, subscriber.id, id)), secret };
+  }
+
+  async change(tx: Tx, scope: Scope, reference: EndpointReference, change: EndpointChange): Promise<EndpointRow> {
+    const before = await this.lock(tx, scope, reference);
+    await endpointsRepository.update(tx, before.subscriberId, before.id, {
+      ...(change.url === undefined ? {} : { url: checkUrl(change.url, this.allow) }),
+      ...(change.description === undefined ? {} : { description: change.description }),
+      ...(change.eventTypes === undefined ? {} : { eventTypes: checkPatterns(change.eventTypes) }),
+      ...(change.headers === undefined ? {} : { headers: checkHeaders(mergeHeaders(before.headers, change.headers)) }),
+      ...(change.metadata === undefined ? {} : { metadata: mergeMetadata(before.metadata, change.metadata) }),
+      ...(change.timeoutSeconds === undefined ? {} : { timeoutMs: change.timeoutSeconds * 1000 }),
+    });
+    return found(await endpointsRepository.find(tx, scope, before.subscriberId, before.id));
+  }
+
+  async delete(tx: Tx, scope: Scope, reference: EndpointReference): Promise<EndpointRow> {
+    const endpoint = await this.lock(tx, scope, reference);
+    await endpointsRepository.delete(tx, endpoint.subscriberId, endpoint.id);
+    return endpoint;
+  }
+}
+
+function found(endpoint: EndpointRow | null | ''): EndpointRow {
+  if (!endpoint) throw new Problem('not_found', 'There is no such endpoint.');
+  return endpoint;
+}

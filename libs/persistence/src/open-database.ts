@@ -1,0 +1,54 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { createDataSource } from './data-source.js';
+import { isConnectionFailure } from './database-errors.js';
+import { Database } from './database.js';
+import { checkDurability, checkServerVersion } from './durability.js';
+
+/** One sentence for the operator: why this process does not start. */
+export class StartError extends Error {}
+
+export interface OpenOptions {
+  url: string;
+  applicationName: string;
+  poolMax: number;
+  /** DANGEROUS_ALLOW_LOSSY_DATABASE. */
+  allowLossy: boolean;
+  /** How long to wait for a database that is away, as at the start of a whole machine. */
+  waitMs?: number;
+}
+
+const WAIT_MS = 30_000;
+const AGAIN_MS = 500;
+
+/**
+ * The database as api and worker need it: reachable, new enough, durable, migrated.
+ * @throws StartError with the sentence to print
+ */
+export async function openDatabase(options: OpenOptions): Promise<Database> {
+  const database = await connect(options);
+  try {
+    const refusal =
+      (await checkServerVersion(database)) ??
+      (options.allowLossy ? null : await checkDurability(database)) ??
+      ((await database.hasPendingMigrations()) ? 'The database is not migrated: run `posthorn migrate` first.' : null);
+    if (refusal) throw new StartError(refusal);
+    return database;
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
+}
+
+async function connect({ url, applicationName, poolMax, waitMs = WAIT_MS }: OpenOptions): Promise<Database> {
+  const triesMax = Math.ceil(waitMs / AGAIN_MS);
+  for (let tries = 1; ; tries++) {
+    const dataSource = createDataSource({ url, applicationName, poolMax });
+    try {
+      return new Database(await dataSource.initialize());
+    } catch (error) {
+      if (!isConnectionFailure(error)) throw new StartError(`The database refuses us: ${(error as Error).message}`);
+      if (tries >= triesMax) throw new StartError(`The database cannot be reached for ${waitMs / 1000} s: ${(error as Error).message}`);
+      await delay(AGAIN_MS);
+    }
+  }
+}

@@ -1,0 +1,104 @@
+import { parseArgs } from 'node:util';
+
+export interface BenchOptions {
+  readonly workers: number;
+  /** Of the measured part of `publish` and `latency`; the warm-up comes before it. */
+  readonly seconds: number | null;
+  readonly deliveries: number;
+  readonly endpoints: number;
+  readonly connections: number;
+  /** Events per second of `latency`. */
+  readonly rate: number;
+  readonly limitSeconds: number;
+  readonly timeoutSeconds: number;
+  readonly logLevel: string;
+  readonly dir: string | null;
+}
+
+export interface CommandLine {
+  readonly scenario: string;
+  readonly json: boolean;
+  readonly help: boolean;
+  readonly options: BenchOptions;
+}
+
+/** name: default, the most that is allowed, what it is. Everything is bounded: a typing error must not fill a disk. */
+const NUMBERS = {
+  workers: [1, 16, 'worker processes'],
+  deliveries: [40_000, 1_000_000, 'drain: deliveries that wait when the worker starts'],
+  endpoints: [10, 500, 'endpoints, each with a subscriber of its own, that share them'],
+  connections: [64, 1024, 'publish, limit: connections that send at the same time'],
+  rate: [50, 5000, 'latency: events per second'],
+  'limit-seconds': [5, 60, 'how long the limit is measured, after a second of warm-up'],
+  timeout: [150, 3600, 'seconds after which a scenario is given up'],
+} as const;
+
+export function parseCommandLine(args: readonly string[]): CommandLine {
+  const text = { type: 'string' } as const;
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      ...(Object.fromEntries(Object.keys(NUMBERS).map((name) => [name, text])) as Record<
+        keyof typeof NUMBERS,
+        typeof text
+      >),
+      seconds: text,
+      'log-level': text,
+      dir: text,
+      json: { type: 'boolean' },
+      help: { type: 'boolean', short: 'h' },
+    },
+  });
+  if (positionals.length > 1) throw new Error(`One scenario at a time, or all: ${positionals.join(' ')}`);
+  const number = (name: keyof typeof NUMBERS) =>
+    bounded(name, values[name], NUMBERS[name][1]) ?? NUMBERS[name][0];
+  return {
+    scenario: positionals[0] ?? '',
+    json: values.json ?? false,
+    help: values.help ?? false,
+    options: {
+      workers: number('workers'),
+      seconds: bounded('seconds', values.seconds, 600),
+      deliveries: number('deliveries'),
+      endpoints: number('endpoints'),
+      connections: number('connections'),
+      rate: number('rate'),
+      limitSeconds: number('limit-seconds'),
+      timeoutSeconds: number('timeout'),
+      // What an operator runs: logging is part of the cost.
+      logLevel: values['log-level'] ?? 'info',
+      dir: values.dir ?? null,
+    },
+  };
+}
+
+export function helpText(scenarios: readonly { name: string; about: string }[]): string {
+  const row = (name: string, about: string) => `  ${name.padEnd(18)} ${about}`;
+  return [
+    'npm run bench -- SCENARIO [--json] [options]',
+    '',
+    'Measures the built product on this machine: real processes, durable PostgreSQL in a temporary directory that is',
+    'removed afterwards, loopback only. How to read it: test/bench/README.md',
+    '',
+    ...scenarios.map(({ name, about }) => row(name, about)),
+    row('all', 'these in turn'),
+    '',
+    row('--json', 'the last line is one JSON object'),
+    row('--seconds', 'publish, latency: how long is measured (15, 30; 600 at most)'),
+    ...Object.entries(NUMBERS).map(([name, [standard, , about]]) =>
+      row(`--${name}`, `${about} (${standard})`),
+    ),
+    row('--log-level', 'of api and worker (info; their lines go to files)'),
+    row('--dir', 'where the temporary directory is made (the system’s; on a tmpfs fsync costs nothing)'),
+  ].join('\n');
+}
+
+function bounded(name: string, text: string | undefined, max: number): number | null {
+  if (text === undefined) return null;
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 1 || value > max) {
+    throw new Error(`--${name} is a whole number from 1 to ${max}, not ${text}`);
+  }
+  return value;
+}

@@ -1,0 +1,44 @@
+import type { Result } from './scenario.js';
+
+/** A few rows for a person. */
+export function table(result: Result): string {
+  const { scenario, value, unit, limit, limitSpread, ratio, counts, details, machine } = result;
+  const rows: [string, string][] = [
+    [scenario, `${number(value)} ${unit}`],
+    ['limit', `${number(limit)} requests/s (spread ${Math.round(limitSpread * 100)} %)`],
+    ['ratio', ratio.toFixed(4)],
+  ];
+  if (result.p50Ms !== undefined) {
+    rows.push([
+      'p50 · p95 · p99',
+      `${result.p50Ms} · ${result.p95Ms} · ${result.p99Ms} ms (max ${result.maxMs})`,
+    ]);
+  }
+  for (const [name, detail] of Object.entries(details))
+    rows.push([words(name), detail === null ? '—' : number(detail)]);
+  if (counts !== null) {
+    const { accepted, received, missing, duplicates, unknown } = counts;
+    rows.push([
+      'accepted',
+      `${accepted}, received ${received}, missing ${missing}, duplicates ${duplicates}, unknown ${unknown}`,
+    ]);
+  }
+  rows.push([
+    'machine',
+    Object.entries(machine)
+      .map(([name, fact]) => `${words(name)} ${fact ?? '—'}`)
+      .join(', '),
+  ]);
+  rows.push(['took', `${result.tookSeconds} s`]);
+  const width = Math.max(...rows.map(([name]) => name.length));
+  const verdict = result.ok ? '' : '\nNOT OK: what was accepted is not what came in\n';
+  return `\n${rows.map(([name, text]) => `  ${name.padEnd(width)}  ${text}`).join('\n')}\n${verdict}`;
+}
+
+function number(value: number): string {
+  return value.toLocaleString('en-US', { maximumFractionDigits: 2 });
+}
+
+function words(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+}

@@ -1,0 +1,146 @@
+import { join } from 'node:path';
+import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../libs/embedded-postgres/src/index.js';
+import { forkCallable, type CallableChild } from '../support/child.js';
+import { createClient } from '../support/client.js';
+import {
+  migrateDatabase,
+  newAdminKey,
+  startApi,
+  startWorker,
+  type RunningProcess,
+} from '../support/processes.js';
+import { startReceiver, type Receiver } from '../support/receiver/receiver.js';
+import type { LoadCalls } from './load/load.main.js';
+import type { ApiTarget, Refusals } from './load/target.js';
+import type { BenchOptions } from './options.js';
+import { EVENT_TYPE } from './payload.js';
+import { destroyScratch, makeScratch } from './scratch.js';
+
+const LIMIT_WARMUP_SECONDS = 1;
+
+/** The processes that one scenario needs, each started when it is first asked for and all ended by close(). */
+export class Rig {
+  receiver!: Receiver;
+  load!: CallableChild<LoadCalls>;
+  /** Requests per second of the bare loop. */
+  limit = 0;
+  limitSpread = 0;
+  cluster: EmbeddedPostgres | undefined;
+  private directory = '';
+  private readonly adminKey = newAdminKey();
+  private readonly endings: (() => Promise<unknown>)[] = [];
+  private readonly ended: Promise<never>[] = [];
+  private closing: Promise<void> | undefined;
+
+  constructor(
+    private readonly options: BenchOptions,
+    private readonly log: (line: string) => void,
+  ) {}
+
+  /** Receiver and load generator, and what they can do with nothing between them. */
+  async measureLimit(): Promise<void> {
+    this.receiver = await this.own(
+      () => startReceiver({ mode: 'count' }),
+      (receiver) => receiver.stop(),
+    );
+    this.load = await this.own(
+      () => forkCallable<LoadCalls>('test/bench/load/load.main.js'),
+      (load) => load.stop(),
+    );
+    const { connections, limitSeconds: seconds } = this.options;
+    this.log(`limit: ${connections} connections sign and post for ${seconds} s`);
+    const url = this.receiver.url('/ok');
+    const input = { url, connections, warmupSeconds: LIMIT_WARMUP_SECONDS, seconds };
+    const { perSecond, spread, sent, failed } = await this.load.call(
+      'postSigned',
+      input,
+      (seconds + 20) * 1000,
+    );
+    const { distinct } = await this.receiver.counts();
+    if (failed > 0 || distinct !== sent)
+      throw new Error(`The bare loop sent ${sent}, ${failed} failed, ${distinct} came in`);
+    await this.receiver.reset();
+    this.limit = perSecond;
+    this.limitSpread = spread;
+  }
+
+  /** A durable, empty, migrated PostgreSQL, an api on it, and subscribers with an endpoint each. No worker. */
+  async startProduct(): Promise<ApiTarget> {
+    this.log('starting PostgreSQL, migrations and the api');
+    const directory = await this.own(() => makeScratch(this.options.dir), destroyScratch);
+    this.directory = directory;
+    this.cluster = await this.own(
+      () => startEmbeddedPostgres({ dataDir: directory, durable: true, log: this.log }),
+      (cluster) => cluster.stop('immediate'),
+    );
+    await migrateDatabase(this.cluster.url());
+    const api = await this.startProcess('api', startApi);
+    return { url: api.url, key: this.adminKey, subscribers: await this.subscribe(api.url) };
+  }
+
+  async startWorkers(): Promise<void> {
+    this.log(`starting ${this.options.workers} worker(s)`);
+    const workers = Array.from({ length: this.options.workers }, (_, i) =>
+      this.startProcess(`worker-${i + 1}`, startWorker),
+    );
+    await Promise.all(workers);
+  }
+
+  /** The wait, unless a process of the product ends meanwhile: then nobody need wait for the rest. */
+  whileRunning<T>(wait: Promise<T>): Promise<T> {
+    return Promise.race([wait, ...this.ended]);
+  }
+
+  /** A refused event means that something else was measured than what the scenario says. */
+  refuseRefusals(refusals: Refusals): void {
+    const reasons = Object.entries(refusals).map(([reason, count]) => `${count} × ${reason}`);
+    if (reasons.length > 0) throw new Error(`The api did not accept all events:\n${reasons.join('\n')}`);
+  }
+
+  /** Safe at any moment, also in the middle of a start: what is still starting is waited for, then ended. */
+  close(): Promise<void> {
+    return (this.closing ??= this.endAll());
+  }
+
+  private async endAll(): Promise<void> {
+    for (let end = this.endings.pop(); end !== undefined; end = this.endings.pop()) await end();
+  }
+
+  private async own<T>(start: () => Promise<T>, end: (thing: T) => Promise<unknown>): Promise<T> {
+    if (this.closing) throw new Error('The bench is ending');
+    const starting = start();
+    this.endings.push(() => starting.then(end).catch((error: unknown) => this.log(String(error))));
+    return starting;
+  }
+
+  private async startProcess(name: string, start: typeof startApi): Promise<RunningProcess> {
+    const logFile = join(this.directory, `${name}.log`);
+    const env = { POSTHORN_ADMIN_KEY: this.adminKey, LOG_LEVEL: this.options.logLevel };
+    // Killed, not drained: its database is thrown away with it.
+    const running = await this.own(
+      () => start({ databaseUrl: this.cluster!.url(), env, logFile }),
+      (it) => it.stop('SIGKILL'),
+    );
+    const ended = running.exited.then(async ({ code, signal }) => {
+      throw new Error(
+        `${name} ended with ${signal ?? code} in the middle of the run:\n${await running.logs()}`,
+      );
+    });
+    // Nobody may be waiting when close() ends it.
+    ended.catch(() => {});
+    this.ended.push(ended);
+    return running;
+  }
+
+  private async subscribe(apiUrl: string): Promise<string[]> {
+    const client = createClient({ url: apiUrl, key: this.adminKey });
+    await client.createEventType(EVENT_TYPE);
+    const subscribers: string[] = [];
+    for (let i = 0; i < this.options.endpoints; i++) {
+      const { id } = await client.createSubscriber({ name: `Bench ${i}` });
+      await client.createEndpoint(id, { url: this.receiver.url(`/ok/${i}`), eventTypes: [EVENT_TYPE] });
+      subscribers.push(id);
+    }
+    return subscribers;
+  }
+}

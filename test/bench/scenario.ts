@@ -1,0 +1,42 @@
+import type { BenchOptions } from './options.js';
+import type { Rig } from './rig.js';
+import type { DeliveryCounts, Percentiles } from './statistics.js';
+
+/** One question about speed. A new one is a file in scenarios/ and a line in scenarios/index.ts. */
+export interface Scenario {
+  readonly name: string;
+  /** One sentence for --help. */
+  readonly about: string;
+  /** The rig has measured the limit; nothing of the product runs yet. */
+  run(rig: Rig, options: BenchOptions): Promise<Outcome>;
+}
+
+export interface Outcome {
+  readonly value: number;
+  readonly unit: string;
+  /** The share of what the machine can do: requests per second at the receiver ÷ limit. */
+  readonly ratio: number;
+  readonly latency?: Percentiles | null;
+  /** Absent when nothing was published. */
+  readonly counts?: DeliveryCounts;
+  /** Everything else worth knowing, flat: it becomes fields of the JSON and rows of the table. */
+  readonly details?: Readonly<Record<string, number | null>>;
+}
+
+/** What --json prints: the outcome, what the machine can do, and what the machine is. */
+export interface Result extends Partial<Percentiles> {
+  readonly scenario: string;
+  readonly value: number;
+  readonly unit: string;
+  readonly limit: number;
+  /** How unsteady the limit was: (fastest second − slowest second) ÷ limit. Above 0.3 somebody else was at work. */
+  readonly limitSpread: number;
+  readonly ratio: number;
+  /** False when something accepted did not arrive in time, or something arrived that was never accepted. */
+  readonly ok: boolean;
+  readonly tookSeconds: number;
+  readonly counts: DeliveryCounts | null;
+  readonly details: Readonly<Record<string, number | null>>;
+  readonly options: BenchOptions;
+  readonly machine: Readonly<Record<string, string | number | null>>;
+}
