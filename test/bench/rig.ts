@@ -115,7 +115,11 @@ export class Rig {
 
   private async startProcess(name: string, start: typeof startApi): Promise<RunningProcess> {
     const logFile = join(this.directory, `${name}.log`);
-    const env = { POSTHORN_ADMIN_KEY: this.adminKey, LOG_LEVEL: this.options.logLevel };
+    const env = {
+      POSTHORN_ADMIN_KEY: this.adminKey,
+      LOG_LEVEL: this.options.logLevel,
+      DANGEROUS_ALLOW_LOSSY_DATABASE: 'false',
+    };
     // Killed, not drained: its database is thrown away with it.
     const running = await this.own(
       () => start({ databaseUrl: this.cluster!.url(), env, logFile }),

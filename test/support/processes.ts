@@ -32,8 +32,8 @@ export interface Posthorn {
   stop(): Promise<void>;
 }
 
-// Receivers in tests listen on loopback, which is refused otherwise.
-const LOOPBACK = { POSTHORN_ALLOW_CIDRS: '127.0.0.0/8' };
+// Receivers listen on loopback and the test run's cluster has fsync off: both are refused otherwise.
+const FOR_TESTS = { POSTHORN_ALLOW_CIDRS: '127.0.0.0/8', DANGEROUS_ALLOW_LOSSY_DATABASE: 'true' };
 
 export async function startPosthorn(options: PosthornOptions = {}): Promise<Posthorn> {
   const adminKey = options.adminKey ?? newAdminKey();
@@ -70,13 +70,13 @@ export async function startPosthorn(options: PosthornOptions = {}): Promise<Post
 export function startApi({ databaseUrl, env, logFile }: ProcessOptions): Promise<RunningProcess> {
   return startProcess(
     'apps/api/src/main.js',
-    { ...LOOPBACK, DATABASE_URL: databaseUrl, PORT: '0', ...env },
+    { ...FOR_TESTS, DATABASE_URL: databaseUrl, PORT: '0', ...env },
     logFile,
   );
 }
 
 export function startWorker({ databaseUrl, env, logFile }: ProcessOptions): Promise<RunningProcess> {
-  const settings = { ...LOOPBACK, DATABASE_URL: databaseUrl, WORKER_PORT: '0', ...env };
+  const settings = { ...FOR_TESTS, DATABASE_URL: databaseUrl, WORKER_PORT: '0', ...env };
   return startProcess('apps/worker/src/main.js', settings, logFile);
 }
 
