@@ -1,4 +1,4 @@
-// The one door to everything: node scripts/run.mjs <start|test|check|bench|golden|build> [args…]
+// The one door to everything: node scripts/run.mjs <start|posthorn|test|check|bench|golden|build> [args…]
 // Installs and builds what changed since last time, then does the job with the Node that the lockfile names.
 // Plain JavaScript without packages, for Node 18 and later: it runs before anything is installed.
 import { mkdirSync } from 'node:fs';
@@ -11,6 +11,7 @@ import { inRepository, nodeForJobs } from './paths.mjs';
 
 const JOBS = {
   start: (args) => ['dist/apps/cli/src/main.js', 'up', ...args],
+  posthorn: (args) => ['dist/apps/cli/src/main.js', ...args],
   test: (args) => ['node_modules/vitest/vitest.mjs', 'run', ...args],
   golden: (args) => ['node_modules/vitest/vitest.mjs', 'run', 'test/golden', ...args],
   bench: (args) => ['dist/test/bench/main.js', ...args],

@@ -1,0 +1,18 @@
+# Two stages: what builds, and what runs. The second has no compiler, no tests and no root.
+FROM node:26-bookworm-slim AS build
+WORKDIR /posthorn
+COPY package.json package-lock.json ./
+# The image brings Node, and production brings PostgreSQL: the packages that hold their binaries stay out.
+RUN npm ci --no-audit --no-fund --omit=optional
+COPY . .
+RUN npx nest build && npm prune --omit=dev --omit=optional --no-audit --no-fund
+
+FROM node:26-bookworm-slim
+ENV NODE_ENV=production HOST=0.0.0.0
+WORKDIR /posthorn
+COPY --from=build --chown=node:node /posthorn/package.json ./
+COPY --from=build --chown=node:node /posthorn/node_modules ./node_modules
+COPY --from=build --chown=node:node /posthorn/dist ./dist
+USER node
+# docker-compose.yml shows the three commands: migrate once, then any number of api and worker.
+CMD ["node", "dist/apps/api/src/main.js"]
