@@ -22,6 +22,7 @@ interface Delivery {
   id: string;
   status: string;
   attempts: number;
+  nextAttempt: { at: string; reason: string } | null;
   timeline: { n: number; status: string }[];
 }
 
@@ -122,7 +123,9 @@ async function settle(round: Round, events: number): Promise<void> {
       pending.push(...(await posthorn.client.all<Delivery>(`/v1/deliveries?status=pending&endpoint=${endpoint}&limit=250`)));
     if (pending.length === 0) break;
     if (Date.now() > deadline) throw new Error(`${pending.length} of ${events} events are pending: ${JSON.stringify(pending.slice(0, 3))}`);
-    for (const { id } of pending) await posthorn.client.request('POST', `/v1/deliveries/${id}/resend`);
+    // Only those that wait for a while yet: one that is delivered meanwhile would be sent again, as asked.
+    for (const { id, nextAttempt } of pending)
+      if (nextAttempt && Date.parse(nextAttempt.at) > Date.now() + 1000) await posthorn.client.request('POST', `/v1/deliveries/${id}/resend`);
   }
 }
 

@@ -1,5 +1,6 @@
 import { STAFF } from '@app/contracts';
-import { fromPublicId, newId, systemRandom } from '@app/domain';
+import { runDoctor } from '@app/console';
+import { fromPublicId, newId, systemClock, systemRandom } from '@app/domain';
 import type { AcceptedEvent } from '@app/ingest';
 import { recordRepository, type Database, type LaneChange, type OutcomeRecord } from '@app/persistence';
 import type { Ticket } from '@app/queue';
@@ -33,15 +34,22 @@ export class Bench {
   ) {}
 
   static async open(): Promise<Bench> {
-    const { url, drop } = await createTestDatabase();
-    const database = await openDatabase(url);
-    return new Bench(database, await startPipeline(database, url), drop);
+    const test = await createTestDatabase();
+    const database = await openDatabase(test.url);
+    return new Bench(database, await startPipeline(database, test.url), () => test.drop());
   }
 
   async close(): Promise<void> {
     await this.road.stop();
     await this.database.close();
     await this.dropDatabase();
+  }
+
+  /** Throws with what the doctor finds, if it finds anything. */
+  async proveAll(): Promise<void> {
+    const { checks } = await runDoctor(this.database, systemClock, { allowLossy: true });
+    const broken = checks.filter((check) => !check.ok);
+    if (broken.length > 0) throw new Error(`the doctor found ${JSON.stringify(broken)}`);
   }
 
   /** Publishes `count` events and answers their ids. */
@@ -62,18 +70,32 @@ export class Bench {
         'SELECT id, subscriber_id, ticket FROM deliveries WHERE id = ANY($1)',
         [tickets.map((ticket) => ticket.deliveryId)],
       );
-      const outcomes = tickets.map((ticket) => outcomeOf(ticket, rows.find((row) => row.id === ticket.deliveryId)!, next, failure));
+      const outcomes = tickets.map((ticket) =>
+        outcomeOf(
+          ticket,
+          rows.find((row) => row.id === ticket.deliveryId)!,
+          next,
+          failure,
+        ),
+      );
       const recorded = await recordRepository.record(tx, outcomes);
       await this.road.queue.settle(tx, tickets);
       const changes = new Map<string, LaneChange>();
       for (const ticket of tickets) {
-        const change = changes.get(ticket.endpointId) ?? { endpointId: ticket.endpointId, queued: 0, held: 0 };
+        const change = changes.get(ticket.endpointId) ?? {
+          endpointId: ticket.endpointId,
+          queued: 0,
+          held: 0,
+        };
         changes.set(ticket.endpointId, change);
         if (recorded.find((row) => row.id === ticket.deliveryId)?.oldPlace === 'queued') change.queued--;
       }
-      const room = (await recordRepository.settleLanes(tx, [...changes.values()])).filter((lane) => lane.promote > 0);
+      const room = (await recordRepository.settleLanes(tx, [...changes.values()])).filter(
+        (lane) => lane.promote > 0,
+      );
       const promoted = room.length > 0 ? await recordRepository.promoteHeld(tx, room) : [];
-      const again = next.status === 'pending' ? tickets.map((ticket) => ({ ...ticket, inSeconds: next.inSeconds })) : [];
+      const again =
+        next.status === 'pending' ? tickets.map((ticket) => ({ ...ticket, inSeconds: next.inSeconds })) : [];
       const fresh = promoted.map(({ id, endpointId }) => ({ deliveryId: id, endpointId }));
       await this.road.queue.insert(tx, [...again, ...fresh], { notify: false });
     });

@@ -22,12 +22,22 @@ beforeAll(async () => {
   await bench.publish(customer.subscriberId);
   await bench.failAll();
   await bench.publish(customer.subscriberId);
-  await bench.record(await bench.claim(), { status: 'pending', place: 'waiting', inSeconds: 3600 }, 'http_5xx');
+  await bench.record(
+    await bench.claim(),
+    { status: 'pending', place: 'waiting', inSeconds: 3600 },
+    'http_5xx',
+  );
   await bench.database.query('UPDATE lanes SET window_size = 1');
   await bench.publish(customer.subscriberId, 2);
   const rows = await bench.deliveries(customer.subscriberId);
   const by = (wanted: string) => rows.find((row) => row.status === wanted || row.place === wanted)!;
-  some = { delivered: by('delivered'), failed: by('failed'), waiting: by('waiting'), queued: by('queued'), held: by('held') };
+  some = {
+    delivered: by('delivered'),
+    failed: by('failed'),
+    waiting: by('waiting'),
+    queued: by('queued'),
+    held: by('held'),
+  };
 });
 afterAll(() => bench.close());
 
@@ -76,7 +86,10 @@ it('finds nothing where nothing is wrong, and checks every promise', async () =>
 describe('finds', () => {
   it('a pending delivery without its ticket', async () => {
     const { id } = some.queued;
-    const { found } = await withFault('DELETE FROM pgboss.job WHERE id = $1', [id], TICKET, [id, some.queued.endpointId]);
+    const { found } = await withFault('DELETE FROM pgboss.job WHERE id = $1', [id], TICKET, [
+      id,
+      some.queued.endpointId,
+    ]);
     expect(found).toMatchObject([{ name: 'pending_has_ticket', found: 1, sample: [toPublicId('dlv', id)] }]);
   });
 
@@ -96,8 +109,14 @@ describe('finds', () => {
   });
 
   it.each(['queued', 'held'])('a lane whose count of %s is wrong', async (column) => {
-    const { found } = await withFault(`UPDATE lanes SET ${column} = ${column} + 1`, [], `UPDATE lanes SET ${column} = ${column} - 1`);
-    expect(found).toMatchObject([{ name: 'lanes_exact', found: 1, sample: [toPublicId('ep', customer.endpointIds[0])] }]);
+    const { found } = await withFault(
+      `UPDATE lanes SET ${column} = ${column} + 1`,
+      [],
+      `UPDATE lanes SET ${column} = ${column} - 1`,
+    );
+    expect(found).toMatchObject([
+      { name: 'lanes_exact', found: 1, sample: [toPublicId('ep', customer.endpointIds[0])] },
+    ]);
   });
 
   it('an endpoint without a lane', async () => {
@@ -112,7 +131,11 @@ describe('finds', () => {
   });
 
   it('an event whose delivery is missing, and one with a delivery too many', async () => {
-    const { found } = await withFault('UPDATE events SET matched = matched + 1', [], 'UPDATE events SET matched = matched - 1');
+    const { found } = await withFault(
+      'UPDATE events SET matched = matched + 1',
+      [],
+      'UPDATE events SET matched = matched - 1',
+    );
     expect(found).toMatchObject([{ name: 'events_have_deliveries', found: 5 }]);
     const less = await withFault('UPDATE events SET matched = 0', [], 'UPDATE events SET matched = 1');
     expect(less.found).toMatchObject([{ name: 'events_have_deliveries', found: 5 }]);
@@ -131,11 +154,19 @@ describe('finds', () => {
 
   it('attempts with a gap, with a number twice, and one that is not counted', async () => {
     for (const [fault, mend] of [
-      ['UPDATE attempts SET n = 2 WHERE delivery_id = $1', 'UPDATE attempts SET n = 1 WHERE delivery_id = $1'],
-      ['UPDATE deliveries SET attempts = 2 WHERE id = $1', 'UPDATE deliveries SET attempts = 1 WHERE id = $1'],
+      [
+        'UPDATE attempts SET n = 2 WHERE delivery_id = $1',
+        'UPDATE attempts SET n = 1 WHERE delivery_id = $1',
+      ],
+      [
+        'UPDATE deliveries SET attempts = 2 WHERE id = $1',
+        'UPDATE deliveries SET attempts = 1 WHERE id = $1',
+      ],
     ]) {
       const { found } = await withFault(fault, [some.failed.id], mend);
-      expect(found).toMatchObject([{ name: 'attempts_dense', found: 1, sample: [toPublicId('dlv', some.failed.id)] }]);
+      expect(found).toMatchObject([
+        { name: 'attempts_dense', found: 1, sample: [toPublicId('dlv', some.failed.id)] },
+      ]);
     }
   });
 
@@ -187,21 +218,25 @@ describe('finds', () => {
     // What an interrupted CREATE INDEX CONCURRENTLY leaves behind.
     await bench.database.query('CREATE TABLE twice (n integer)');
     await bench.database.query('INSERT INTO twice VALUES (1), (1)');
-    await expect(bench.database.query('CREATE UNIQUE INDEX CONCURRENTLY twice_n ON twice (n)')).rejects.toThrow();
+    await expect(
+      bench.database.query('CREATE UNIQUE INDEX CONCURRENTLY twice_n ON twice (n)'),
+    ).rejects.toThrow();
     const { found } = await withFault('SELECT 1 AS one', [], 'DROP TABLE twice');
     expect(found).toMatchObject([{ name: 'indexes_valid', found: 1, sample: ['twice_n'] }]);
   });
 
   it('clocks that differ by more than two seconds, either way', async () => {
     for (const ms of [-2500, 2500]) {
-      const { checks } = await runDoctor(bench.database, manualClock(new Date(Date.now() + ms)), { allowLossy: true });
+      const { checks } = await runDoctor(bench.database, manualClock(new Date(Date.now() + ms)), {
+        allowLossy: true,
+      });
       expect(checks.filter((check) => !check.ok)).toMatchObject([{ name: 'clocks_agree' }]);
     }
   });
 
   it('a server that may lose commits, unless that is allowed', async () => {
     const found = broken(await runDoctor(bench.database, systemClock));
-    expect(found).toMatchObject([{ name: 'commits_are_durable', detail: expect.stringContaining('fsync=off') }]);
+    expect(found).toMatchObject([{ name: 'commits_are_durable', detail: expect.stringContaining('fsync') }]);
   });
 
   it('a schema that is not up to date', async () => {
@@ -215,17 +250,17 @@ describe('finds', () => {
 });
 
 it('is never wrong while everything moves', async () => {
-  let moving = true;
+  const state = { moving: true };
   const publisher = async () => {
-    while (moving) await bench.publish(customer.subscriberId, 20);
+    while (state.moving) await bench.publish(customer.subscriberId, 20);
   };
   const worker = async () => {
-    while (moving) await bench.record(await bench.claim(50), { status: 'delivered' });
+    while (state.moving) await bench.record(await bench.claim(50), { status: 'delivered' });
   };
   await bench.database.query('UPDATE lanes SET window_size = 60');
   const busy = [publisher(), worker()];
   for (let times = 0; times < 15; times++)
     expect(broken(await runDoctor(bench.database, systemClock, { allowLossy: true }))).toEqual([]);
-  moving = false;
+  state.moving = false;
   await Promise.all(busy);
 });

@@ -4,8 +4,7 @@
  */
 import 'reflect-metadata';
 import { STAFF, type Scope } from '@app/contracts';
-import { ResendDelivery, runDoctor } from '@app/console';
-import { systemClock } from '@app/domain';
+import { ResendDelivery } from '@app/console';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { registerSubscriber, type Fixture } from '../support/fixtures.js';
 import { Bench, type Delivery } from './console-fixture.js';
@@ -21,8 +20,7 @@ afterAll(() => bench.close());
 
 /** Whatever a test did, the promises hold after it. */
 afterEach(async () => {
-  const { checks } = await runDoctor(bench.database, systemClock, { allowLossy: true });
-  expect(checks.filter((check) => !check.ok)).toEqual([]);
+  await bench.proveAll();
   await bench.deliverAll();
   await bench.database.query(`UPDATE lanes SET paused_at = NULL`);
   // What is left waiting or held is over with its subscriber; the tables of each test are its own.
@@ -51,39 +49,62 @@ describe('a delivery that is over', () => {
     await finish();
     const answer = await resend(deliveries[0].id);
     expect(answer.result).toBe('queued');
-    expect(answer.delivery).toMatchObject({ status: 'pending', trigger: 'resend', attempts: 1, failure: null, finishedAt: null });
+    expect(answer.delivery).toMatchObject({
+      status: 'pending',
+      trigger: 'resend',
+      attempts: 1,
+      failure: null,
+      finishedAt: null,
+    });
     expect(answer.delivery.nextAttempt).toMatchObject({ code: 'resend' });
     const [after] = await bench.deliveries(customer.subscriberId);
     expect(after).toMatchObject({ place: 'queued', tries: 0, attempts: 1 });
     expect(await bench.tickets(after.id)).toMatchObject([{ state: 'created' }]);
     expect(await bench.lane(after.endpointId)).toEqual({ queued: 1, held: 0 });
     await bench.deliverAll();
-    expect(await bench.deliveries(customer.subscriberId)).toMatchObject([{ status: 'delivered', attempts: 2, tries: 1 }]);
+    expect(await bench.deliveries(customer.subscriberId)).toMatchObject([
+      { status: 'delivered', attempts: 2, tries: 1 },
+    ]);
   });
 
   it('cancelled for a disabled endpoint: refused until it is enabled', async () => {
     const customer = await registerSubscriber(bench.database, ['https://example.com/a']);
-    await bench.database.query(`UPDATE endpoints SET disabled_at = now() WHERE id = $1`, customer.endpointIds);
+    await bench.database.query(
+      `UPDATE endpoints SET disabled_at = now() WHERE id = $1`,
+      customer.endpointIds,
+    );
     await bench.publish(customer.subscriberId);
     const [delivery] = await bench.deliveries(customer.subscriberId);
     expect(delivery).toMatchObject({ status: 'cancelled', cancelReason: 'endpoint_disabled' });
-    await expect(resend(delivery.id)).rejects.toMatchObject({ code: 'conflict', detail: expect.stringContaining('Enable it first') });
+    await expect(resend(delivery.id)).rejects.toMatchObject({
+      code: 'conflict',
+      detail: expect.stringContaining('Enable it first'),
+    });
     await bench.database.query(`UPDATE endpoints SET disabled_at = NULL WHERE id = $1`, customer.endpointIds);
     expect((await resend(delivery.id)).result).toBe('queued');
-    expect(await bench.deliveries(customer.subscriberId)).toMatchObject([{ status: 'pending', cancelReason: null }]);
+    expect(await bench.deliveries(customer.subscriberId)).toMatchObject([
+      { status: 'pending', cancelReason: null },
+    ]);
   });
 
   it('is refused when the endpoint or the subscriber is deleted, or the event is no longer stored', async () => {
     const { customer, deliveries } = await published();
     await bench.failAll();
     const refused = (detail: string) =>
-      expect(resend(deliveries[0].id)).rejects.toMatchObject({ code: 'conflict', detail: expect.stringContaining(detail) });
+      expect(resend(deliveries[0].id)).rejects.toMatchObject({
+        code: 'conflict',
+        detail: expect.stringContaining(detail),
+      });
     await bench.database.query(`UPDATE endpoints SET deleted_at = now() WHERE id = $1`, customer.endpointIds);
     await refused('endpoint was deleted');
     await bench.database.query(`UPDATE endpoints SET deleted_at = NULL WHERE id = $1`, customer.endpointIds);
-    await bench.database.query(`UPDATE subscribers SET deleted_at = now() WHERE id = $1`, [customer.subscriberId]);
+    await bench.database.query(`UPDATE subscribers SET deleted_at = now() WHERE id = $1`, [
+      customer.subscriberId,
+    ]);
     await refused('subscriber was deleted');
-    await bench.database.query(`UPDATE subscribers SET deleted_at = NULL WHERE id = $1`, [customer.subscriberId]);
+    await bench.database.query(`UPDATE subscribers SET deleted_at = NULL WHERE id = $1`, [
+      customer.subscriberId,
+    ]);
     const [event] = await bench.database.query<{ id: string }>(`DELETE FROM events RETURNING *`);
     await refused('no longer stored');
     await bench.database.query(`DELETE FROM deliveries WHERE event_id = $1`, [event.id]);
@@ -92,11 +113,17 @@ describe('a delivery that is over', () => {
   it('is held when its lane is paused or full', async () => {
     const { customer, deliveries } = await published(2);
     await bench.failAll();
-    await bench.database.query(`UPDATE lanes SET paused_at = now() WHERE endpoint_id = $1`, customer.endpointIds);
+    await bench.database.query(
+      `UPDATE lanes SET paused_at = now() WHERE endpoint_id = $1`,
+      customer.endpointIds,
+    );
     const paused = await resend(deliveries[0].id);
     expect(paused.result).toBe('held');
     expect(paused.delivery.nextAttempt).toMatchObject({ code: 'paused', at: null });
-    await bench.database.query(`UPDATE lanes SET paused_at = NULL, window_size = 0 WHERE endpoint_id = $1`, customer.endpointIds);
+    await bench.database.query(
+      `UPDATE lanes SET paused_at = NULL, window_size = 0 WHERE endpoint_id = $1`,
+      customer.endpointIds,
+    );
     const full = await resend(deliveries[1].id);
     expect(full.delivery.nextAttempt).toMatchObject({ code: 'lane_full', at: null });
     expect(await bench.lane(customer.endpointIds[0])).toEqual({ queued: 0, held: 2 });
@@ -107,19 +134,31 @@ describe('a delivery that is over', () => {
 describe('a delivery that is pending', () => {
   it('with a retry in an hour: is brought forward, with one ticket, and goes on with its schedule', async () => {
     const { customer, deliveries } = await published();
-    await bench.record(await bench.claim(), { status: 'pending', place: 'waiting', inSeconds: 3600 }, 'http_5xx');
+    await bench.record(
+      await bench.claim(),
+      { status: 'pending', place: 'waiting', inSeconds: 3600 },
+      'http_5xx',
+    );
     expect(await bench.tickets(deliveries[0].id)).toMatchObject([{ in: expect.closeTo(3600, -2) }]);
     const answer = await resend(deliveries[0].id);
     expect(answer.result).toBe('brought_forward');
     const [after] = await bench.deliveries(customer.subscriberId);
-    expect(after).toMatchObject({ status: 'pending', place: 'waiting', trigger: 'resend', tries: 1, ticket: 3 });
+    expect(after).toMatchObject({
+      status: 'pending',
+      place: 'waiting',
+      trigger: 'resend',
+      tries: 1,
+      ticket: 3,
+    });
     expect(after.dueIn).toBeLessThanOrEqual(0);
     const tickets = await bench.tickets(after.id);
     expect(tickets).toHaveLength(1);
     expect(tickets[0].in).toBeLessThanOrEqual(0);
     expect(await bench.lane(after.endpointId)).toEqual({ queued: 0, held: 0 });
     await bench.deliverAll();
-    expect(await bench.deliveries(customer.subscriberId)).toMatchObject([{ status: 'delivered', attempts: 2, tries: 2 }]);
+    expect(await bench.deliveries(customer.subscriberId)).toMatchObject([
+      { status: 'delivered', attempts: 2, tries: 2 },
+    ]);
   });
 
   it('that is due already keeps its turn', async () => {
@@ -179,21 +218,26 @@ describe('at the same time', () => {
 
   it('claims and resends of waiting deliveries never give one delivery two attempts at once', async () => {
     const { customer } = await published(40);
-    await bench.record(await bench.claim(), { status: 'pending', place: 'waiting', inSeconds: 3600 }, 'http_5xx');
+    await bench.record(
+      await bench.claim(),
+      { status: 'pending', place: 'waiting', inSeconds: 3600 },
+      'http_5xx',
+    );
     const rows = await bench.deliveries(customer.subscriberId);
     const claimed = new Map<string, number>();
-    let resending = true;
+    const state = { resending: true };
     const worker = async () => {
-      while (resending) {
+      while (state.resending) {
         const tickets = await bench.claim(5);
         for (const { deliveryId } of tickets) claimed.set(deliveryId, (claimed.get(deliveryId) ?? 0) + 1);
       }
     };
     const workers = [worker(), worker()];
     await Promise.all([...rows, ...rows].map((row) => resend(row.id)));
-    resending = false;
+    state.resending = false;
     await Promise.all(workers);
-    for (const { deliveryId } of await bench.claim()) claimed.set(deliveryId, (claimed.get(deliveryId) ?? 0) + 1);
+    for (const { deliveryId } of await bench.claim())
+      claimed.set(deliveryId, (claimed.get(deliveryId) ?? 0) + 1);
     expect(claimed.size).toBe(40);
     expect([...claimed.values()].every((times) => times === 1)).toBe(true);
   });

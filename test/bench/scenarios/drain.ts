@@ -33,18 +33,29 @@ export const drain: Scenario = {
     if (firstMonotonicMs === null || lastMonotonicMs === null)
       throw new Error('The worker delivered nothing');
 
+    const arrivals = await rig.receiver.arrivals();
     const perSecond = (distinct / Math.max(1, lastMonotonicMs - firstMonotonicMs)) * 1000;
     return {
       value: perSecond,
       unit: 'deliveries/s',
       ratio: perSecond / rig.limit,
-      counts: countDeliveries(accepted, await rig.receiver.arrivals()),
+      counts: countDeliveries(accepted, arrivals),
       details: {
         startupMs: round(firstMonotonicMs - startedMs),
         drainMs: round(lastMonotonicMs - firstMonotonicMs),
+        // Far apart, something grows with the backlog: a plan, an index, a scan.
+        perSecondFirstQuarter: round(speedOf(arrivals.monotonicMs, 0, 0.25), 1),
+        perSecondLastQuarter: round(speedOf(arrivals.monotonicMs, 0.75, 1), 1),
         perSecondWithStartup: round((distinct / (lastMonotonicMs - startedMs)) * 1000, 1),
         acceptedPerSecondInBatches: round((accepted.length / tookMs) * 1000, 1),
       },
     };
   },
 };
+
+/** Arrivals per second between two shares of all arrivals. */
+function speedOf(timesMs: Float64Array, fromShare: number, toShare: number): number {
+  const from = Math.floor(fromShare * (timesMs.length - 1));
+  const to = Math.floor(toShare * (timesMs.length - 1));
+  return ((to - from) / Math.max(1, timesMs[to] - timesMs[from])) * 1000;
+}

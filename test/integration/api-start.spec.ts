@@ -1,0 +1,155 @@
+// Real: the api, PostgreSQL, and a TCP relay between the two that can be cut.
+import { createServer, connect, type Server, type Socket } from 'node:net';
+import { once } from 'node:events';
+import { systemRandom } from '@app/domain';
+import { ensureAdminKey, hashKey } from '@app/endpoints';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { CannotStart } from '../../apps/api/src/connect.js';
+import { createApi, type Api } from '../../apps/api/src/create-api.js';
+import { createTestDatabase } from '../support/database.js';
+import { ADMIN_KEY, configFor } from './api-fixture.js';
+
+let database: Awaited<ReturnType<typeof createTestDatabase>>;
+beforeAll(async () => void (database = await createTestDatabase()));
+afterAll(() => database?.drop());
+
+const ask = (api: Api, path: string, init: RequestInit = {}) =>
+  fetch(api.url + path, { ...init, headers: { authorization: `Bearer ${ADMIN_KEY}`, 'content-type': 'application/json' } });
+
+/** Relays to the database until it is cut; mended, it relays again. */
+class Relay {
+  private readonly sockets = new Set<Socket>();
+  private server: Server | undefined;
+  private port = 0;
+  constructor(private readonly target: URL) {}
+
+  async mend(): Promise<string> {
+    this.server = createServer((socket) => {
+      const onward = connect(Number(this.target.port), this.target.hostname);
+      for (const each of [socket, onward]) {
+        this.sockets.add(each);
+        each.on('error', () => undefined).on('close', () => (socket.destroy(), onward.destroy()));
+      }
+      socket.pipe(onward).pipe(socket);
+    });
+    await once(this.server.listen(this.port, '127.0.0.1'), 'listening');
+    this.port = (this.server.address() as { port: number }).port;
+    const url = new URL(this.target);
+    url.host = `127.0.0.1:${this.port}`;
+    return url.href;
+  }
+
+  async cut(): Promise<void> {
+    const closed = once(this.server!, 'close');
+    this.server!.close();
+    for (const socket of this.sockets) socket.destroy();
+    await closed;
+  }
+}
+
+describe('start', () => {
+  it('refuses a database that loses what was committed, unless told that one knows', async () => {
+    const config = configFor(database.url, { DANGEROUS_ALLOW_LOSSY_DATABASE: 'false' });
+    await expect(createApi(config)).rejects.toThrow(/fsync.* = off.*DANGEROUS_ALLOW_LOSSY_DATABASE/);
+  });
+
+  it('refuses a database that lacks migrations, one that refuses us, and gives up on one that is away', async () => {
+    const url = new URL(database.url);
+    const other = (change: (url: URL) => void) => {
+      const copy = new URL(url);
+      change(copy);
+      return createApi(configFor(copy.href), { waitMs: 1200 });
+    };
+    await expect(other((each) => (each.pathname = '/postgres'))).rejects.toThrow(/lacks 3 of our migrations.*posthorn migrate/);
+    await expect(other((each) => (each.pathname = '/nowhere'))).rejects.toThrow(/database refuses us/);
+    const away = other((each) => (each.host = '127.0.0.1:1'));
+    await expect(away).rejects.toThrow(CannotStart);
+    await expect(away).rejects.toThrow(/could not be reached for 1 s/);
+  });
+
+  it('waits for a database that comes up', async () => {
+    const relay = new Relay(new URL(database.url));
+    const url = await relay.mend();
+    await relay.cut();
+    const starting = createApi(configFor(url), { waitMs: 10_000 });
+    await relay.mend();
+    const api = await starting;
+    expect((await ask(api, '/health/ready')).status).toBe(200);
+    await api.close();
+    await relay.cut();
+  });
+
+  it('makes the first admin key once, and registers a given one by its hash', async () => {
+    const fresh = await createTestDatabase();
+    const api = await createApi(configFor(fresh.url, { POSTHORN_ADMIN_KEY: '' }));
+    const none = { POSTHORN_ADMIN_KEY: null };
+    const made = await Promise.all([1, 2, 3].map(() => ensureAdminKey(api.database, none, systemRandom)));
+    expect(made.filter((key) => key !== null)).toEqual([expect.stringMatching(/^ph_live_/)]);
+    for (let n = 0; n < 2; n++) expect(await ensureAdminKey(api.database, { POSTHORN_ADMIN_KEY: ADMIN_KEY }, systemRandom)).toBeNull();
+    expect(await api.database.query('SELECT scopes FROM api_keys WHERE key_hash = $1', [hashKey(ADMIN_KEY)])).toEqual([{ scopes: ['admin'] }]);
+    expect((await ask(api, '/v1/subscribers')).status).toBe(200);
+    await api.close();
+    await fresh.drop();
+  });
+});
+
+describe('a database that goes away', () => {
+  it('is 503 with Retry-After, and nothing else needs to be done when it is back', async () => {
+    const relay = new Relay(new URL(database.url));
+    const api = await createApi(configFor(await relay.mend()));
+    const create = () => ask(api, '/v1/subscribers', { method: 'POST', body: '{"name":"x"}' });
+    expect((await create()).status).toBe(201);
+    await relay.cut();
+    for (const answer of [await create(), await ask(api, '/v1/event-types'), await ask(api, '/health/ready')]) {
+      expect(answer.status).toBe(503);
+      expect(answer.headers.get('retry-after')).toMatch(/^\d+$/);
+      expect(await answer.json()).toMatchObject({ code: 'unavailable', status: 503 });
+    }
+    expect((await ask(api, '/health/live')).status).toBe(200);
+    await relay.mend();
+    expect((await create()).status).toBe(201);
+    expect((await ask(api, '/health/ready')).status).toBe(200);
+    await api.close();
+    await relay.cut();
+  });
+});
+
+describe('stop', () => {
+  it('finishes what is under way and takes nothing new', async () => {
+    const api = await createApi(configFor(database.url));
+    await ask(api, '/v1/subscribers', { method: 'POST', body: '{"name":"held","externalId":"held"}' });
+    let stopped: Promise<void> | undefined;
+    let running: Promise<Response> | undefined;
+    await api.database.transaction(async (tx) => {
+      await tx.query(`SELECT 1 FROM subscribers WHERE external_id = 'held' FOR UPDATE`);
+      running = ask(api, '/v1/subscribers/held', { method: 'PATCH', body: '{"name":"done"}' });
+      const waiting = `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+      while ((await tx.query(waiting)).length === 0);
+      stopped = api.close();
+    });
+    expect(await (await running!).json()).toMatchObject({ name: 'done' });
+    await stopped;
+    await expect(ask(api, '/health/live')).rejects.toThrow();
+  });
+});
+
+describe('what anybody may read', () => {
+  it('is health, metrics by route template, the document and Swagger UI with nothing from elsewhere', async () => {
+    const api = await createApi(configFor(database.url));
+    await ask(api, '/v1/subscribers/nobody');
+    const open = (path: string) => fetch(api.url + path);
+    expect(await (await open('/health/live')).json()).toEqual({ status: 'up' });
+    expect(await (await open('/health/ready')).json()).toEqual({ status: 'up', checks: { database: 'up', migrations: 'up', queue: 'up' } });
+    const metrics = await (await open('/metrics')).text();
+    expect(metrics).toMatch(/posthorn_http_request_seconds_count\{method="GET",route="\/v1\/subscribers\/:subscriber",status="404"\} 1/);
+    expect(await (await open('/openapi.json')).json()).toMatchObject({ openapi: '3.1.0' });
+    const page = await (await open('/docs')).text();
+    const assets = [...page.matchAll(/(?:src|href)="([^"]+)"/g)].map((match) => new URL(match[1]!, `${api.url}/docs`));
+    expect(assets.length).toBeGreaterThan(3);
+    for (const asset of assets) {
+      expect(asset.origin).toBe(api.url);
+      expect((await fetch(asset)).status, asset.href).toBe(200);
+    }
+    await api.close();
+  });
+});
