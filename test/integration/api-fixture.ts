@@ -35,7 +35,12 @@ export interface ApiFixture {
   databaseUrl: string;
   /** Lines that the api logged. */
   lines: Record<string, unknown>[];
-  call(method: string, path: string, body?: unknown, options?: { key?: string; headers?: Record<string, string> }): Promise<Reply>;
+  call(
+    method: string,
+    path: string,
+    body?: unknown,
+    options?: { key?: string; headers?: Record<string, string> },
+  ): Promise<Reply>;
   /** A new key with these scopes; `boundTo` is a `sub_…`. */
   key(scopes: ApiScope[], boundTo?: string): Promise<{ id: string; key: string }>;
   stop(): Promise<void>;
@@ -46,30 +51,44 @@ export async function startApi(): Promise<ApiFixture> {
   const lines: Record<string, unknown>[] = [];
   const logger = createLogger({ level: 'info', process: 'api' });
   for (const level of ['info', 'warn', 'error'] as const)
-    logger[level] = ((fields: object, message: string) => void lines.push({ ...fields, level, message })) as never;
+    logger[level] = ((fields: object, message: string) =>
+      void lines.push({ ...fields, level, message })) as never;
   const api = await createApi(configFor(database.url), { logger });
   return {
     api,
     databaseUrl: database.url,
     lines,
     async call(method, path, body, { key = ADMIN_KEY, headers = {} } = {}) {
-      const response = await fetch(api.url + path, {
+      const request: RequestInit = {
         method,
         headers: {
           ...(key === '' ? {} : { authorization: `Bearer ${key}` }),
           ...(body === undefined ? {} : { 'content-type': 'application/json' }),
           ...headers,
         },
-        body: body === undefined ? undefined : typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body),
-      });
+        body:
+          body === undefined
+            ? undefined
+            : typeof body === 'string' || body instanceof Uint8Array
+              ? body
+              : JSON.stringify(body),
+      };
+      const response = await fetch(api.url + path, request);
       const text = await response.text();
       const isJson = /json/.test(response.headers.get('content-type') ?? '');
-      return { status: response.status, headers: response.headers, text, body: isJson && text !== '' ? JSON.parse(text) : undefined };
+      return {
+        status: response.status,
+        headers: response.headers,
+        text,
+        body: isJson && text !== '' ? JSON.parse(text) : undefined,
+      };
     },
     key(scopes, boundTo) {
       const subscriberId = boundTo === undefined ? null : fromPublicId('sub', boundTo)!;
       const keys = new ApiKeys(api.database, systemClock, systemRandom);
-      return api.database.transaction((tx) => keys.create(tx, { name: 'test', scopes, subscriberId, expiresAt: null }));
+      return api.database.transaction((tx) =>
+        keys.create(tx, { name: 'test', scopes, subscriberId, expiresAt: null }),
+      );
     },
     async stop() {
       await api.close();

@@ -14,14 +14,21 @@ async function newSubscriber(more: object = {}): Promise<string> {
   return body.id as string;
 }
 async function newEndpoint(subscriber: string, more: object = {}) {
-  const reply = await fixture.call('POST', `${subscribers}/${subscriber}/endpoints`, { url: 'https://a.example/hook', ...more });
+  const reply = await fixture.call('POST', `${subscribers}/${subscriber}/endpoints`, {
+    url: 'https://a.example/hook',
+    ...more,
+  });
   expect(reply.status, reply.text).toBe(201);
   return reply.body as { id: string; secret: string };
 }
 
 describe('subscribers', () => {
   it('goes once round: register, show, list, change, delete', async () => {
-    const made = await fixture.call('POST', subscribers, { name: 'Acme', externalId: 'acme corp/1', metadata: { plan: 'a' } });
+    const made = await fixture.call('POST', subscribers, {
+      name: 'Acme',
+      externalId: 'acme corp/1',
+      metadata: { plan: 'a' },
+    });
     expect(made.status).toBe(201);
     expect(made.body).toEqual({
       id: expect.stringMatching(/^sub_[0-9a-z]{26}$/),
@@ -37,12 +44,20 @@ describe('subscribers', () => {
     expect((await fixture.call('GET', subscribers)).body.data).toContainEqual(made.body);
 
     const changed = await fixture.call('PATCH', byOwnId, { name: 'Acme 2' });
-    expect(changed.body).toMatchObject({ name: 'Acme 2', externalId: 'acme corp/1', metadata: { plan: 'a' } });
+    expect(changed.body).toMatchObject({
+      name: 'Acme 2',
+      externalId: 'acme corp/1',
+      metadata: { plan: 'a' },
+    });
     expect(changed.body.updatedAt > made.body.updatedAt).toBe(true);
 
     const { id } = await newEndpoint(made.body.id);
     expect((await fixture.call('DELETE', byOwnId)).status).toBe(204);
-    for (const path of [byOwnId, `${subscribers}/${made.body.id}`, `${subscribers}/${made.body.id}/endpoints/${id}`])
+    for (const path of [
+      byOwnId,
+      `${subscribers}/${made.body.id}`,
+      `${subscribers}/${made.body.id}/endpoints/${id}`,
+    ])
       expect((await fixture.call('GET', path)).body.code).toBe('not_found');
     // Its external id is free again.
     await newSubscriber({ externalId: 'acme corp/1' });
@@ -59,17 +74,36 @@ describe('subscribers', () => {
     expect((await fixture.call('PATCH', path, { metadata: null })).body.metadata).toEqual({});
     expect((await fixture.call('PATCH', path, {})).status).toBe(200);
     const refused = await fixture.call('PATCH', path, { name: null });
-    expect(refused.body).toMatchObject({ status: 400, code: 'invalid_request', errors: [{ pointer: '/name' }] });
+    expect(refused.body).toMatchObject({
+      status: 400,
+      code: 'invalid_request',
+      errors: [{ pointer: '/name' }],
+    });
   });
 
   it('refuses an external id that is taken or looks like ours, and texts no table can hold', async () => {
     await newSubscriber({ externalId: 'taken' });
     const other = await newSubscriber();
-    for (const [method, path] of [['POST', subscribers], ['PATCH', `${subscribers}/${other}`]] as const)
-      expect((await fixture.call(method, path, { name: 'x', externalId: 'taken' })).body).toMatchObject({ status: 409, code: 'already_exists' });
-    const wrong: object[] = [{ externalId: 'sub_x' }, { name: 'a\0b' }, { externalId: '\0' }, { metadata: { a: '\ud800' } }, { name: ' ' }];
+    for (const [method, path] of [
+      ['POST', subscribers],
+      ['PATCH', `${subscribers}/${other}`],
+    ] as const)
+      expect((await fixture.call(method, path, { name: 'x', externalId: 'taken' })).body).toMatchObject({
+        status: 409,
+        code: 'already_exists',
+      });
+    const wrong: object[] = [
+      { externalId: 'sub_x' },
+      { name: 'a\0b' },
+      { externalId: '\0' },
+      { metadata: { a: '\ud800' } },
+      { name: ' ' },
+    ];
     for (const field of wrong)
-      expect((await fixture.call('POST', subscribers, { name: 'x', ...field })).body, JSON.stringify(field)).toMatchObject({ status: 400, code: 'invalid_request' });
+      expect(
+        (await fixture.call('POST', subscribers, { name: 'x', ...field })).body,
+        JSON.stringify(field),
+      ).toMatchObject({ status: 400, code: 'invalid_request' });
     for (const name of ['%00', 'sub_1', '%ED%A0%80', 'x'.repeat(300)])
       expect((await fixture.call('GET', `${subscribers}/${name}`)).status).toBeOneOf([400, 404]);
   });
@@ -79,11 +113,23 @@ describe('endpoints', () => {
   it('goes once round; headers are masked and merged; a read mask keeps the value', async () => {
     const subscriber = await newSubscriber({ externalId: 'round' });
     const base = `${subscribers}/round/endpoints`;
-    const made = await fixture.call('POST', base, { url: 'https://a.example:8443/x?y=1#z', headers: { 'X-A': 'one', 'x-b': 'two' } });
+    const made = await fixture.call('POST', base, {
+      url: 'https://a.example:8443/x?y=1#z',
+      headers: { 'X-A': 'one', 'x-b': 'two' },
+    });
     expect(made.status).toBe(201);
     expect(made.body).toMatchObject({
-      subscriber, url: 'https://a.example:8443/x?y=1', description: '', eventTypes: ['*'], timeoutSeconds: 15, metadata: {},
-      headers: { 'X-A': '••••••', 'x-b': '••••••' }, status: 'enabled', disabledAt: null, disabledReason: null, pausedAt: null,
+      subscriber,
+      url: 'https://a.example:8443/x?y=1',
+      description: '',
+      eventTypes: ['*'],
+      timeoutSeconds: 15,
+      metadata: {},
+      headers: { 'X-A': '••••••', 'x-b': '••••••' },
+      status: 'enabled',
+      disabledAt: null,
+      disabledReason: null,
+      pausedAt: null,
       secret: expect.stringMatching(/^whsec_/),
     });
     const path = `${base}/${made.body.id}`;
@@ -93,11 +139,19 @@ describe('endpoints', () => {
     expect(shown.text + (await fixture.call('GET', base)).text).not.toContain(made.body.secret);
 
     const changed = await fixture.call('PATCH', path, {
-      headers: { 'x-a': '••••••', 'X-B': 'three', 'x-c': 'four' }, eventTypes: ['invoice.*', 'a.b', 'invoice.*'], timeoutSeconds: 30,
+      headers: { 'x-a': '••••••', 'X-B': 'three', 'x-c': 'four' },
+      eventTypes: ['invoice.*', 'a.b', 'invoice.*'],
+      timeoutSeconds: 30,
     });
-    expect(changed.body).toMatchObject({ eventTypes: ['invoice.*', 'a.b'], timeoutSeconds: 30, url: made.body.url });
-    const [row] = await fixture.api.database.query<{ headers: object }>(`SELECT headers FROM endpoints WHERE headers ? 'x-c'`);
-    expect(row!.headers).toEqual({ 'X-A': 'one', 'X-B': 'three', 'x-c': 'four' });
+    expect(changed.body).toMatchObject({
+      eventTypes: ['invoice.*', 'a.b'],
+      timeoutSeconds: 30,
+      url: made.body.url,
+    });
+    const [row] = await fixture.api.database.query<{ headers: object }>(
+      `SELECT headers FROM endpoints WHERE headers ? 'x-c'`,
+    );
+    expect(row.headers).toEqual({ 'X-A': 'one', 'X-B': 'three', 'x-c': 'four' });
 
     expect((await fixture.call('DELETE', path)).status).toBe(204);
     expect((await fixture.call('GET', path)).status).toBe(404);
@@ -119,7 +173,10 @@ describe('endpoints', () => {
       [{ frequency: 1 }, 'invalid_request', '/frequency'],
     ];
     for (const [field, code, pointer] of cases) {
-      const reply = await fixture.call('POST', `${subscribers}/${subscriber}/endpoints`, { url: 'https://a.example', ...field });
+      const reply = await fixture.call('POST', `${subscribers}/${subscriber}/endpoints`, {
+        url: 'https://a.example',
+        ...field,
+      });
       expect(reply.body, JSON.stringify(field)).toMatchObject({ status: 400, code, errors: [{ pointer }] });
       expect(reply.text).not.toContain('hunter2');
     }
@@ -135,23 +192,42 @@ describe('endpoints', () => {
     const live = (await fixture.call('GET', path)).body.data;
     expect(live).toMatchObject([{ secret: rotated.body.data[0].secret, expiresAt: null }, { secret }]);
     expect(Date.parse(live[1].expiresAt) - Date.now()).toBeGreaterThan(3500_000);
-    expect((await fixture.call('POST', `${path}/rotate`, { secret: live[0].secret })).body.code).toBe('conflict');
+    expect((await fixture.call('POST', `${path}/rotate`, { secret: live[0].secret })).body.code).toBe(
+      'conflict',
+    );
     for (let n = 0; n < 3; n++) expect((await fixture.call('POST', `${path}/rotate`)).status).toBe(200);
-    expect((await fixture.call('POST', `${path}/rotate`)).body).toMatchObject({ status: 409, code: 'limit_reached', limit: 5, detail: expect.stringContaining(live[1].expiresAt) });
+    expect((await fixture.call('POST', `${path}/rotate`)).body).toMatchObject({
+      status: 409,
+      code: 'limit_reached',
+      limit: 5,
+      detail: expect.stringContaining(live[1].expiresAt),
+    });
     expect((await fixture.call('GET', path)).body.data).toHaveLength(5);
     expect((await fixture.call('POST', `${path}/rotate`, { overlapSeconds: 0 })).status).toBe(200);
     expect((await fixture.call('GET', path)).body.data).toHaveLength(1);
-    expect((await fixture.call('POST', `${path}/rotate`, { overlapSeconds: 604_801 })).body).toMatchObject({ status: 400, limit: 604_800 });
+    expect((await fixture.call('POST', `${path}/rotate`, { overlapSeconds: 604_801 })).body).toMatchObject({
+      status: 400,
+      limit: 604_800,
+    });
   });
 
   it('disables, enables, pauses and resumes, each as often as one likes', async () => {
     const subscriber = await newSubscriber();
     const { id } = await newEndpoint(subscriber);
-    const act = (action: string, body?: object) => fixture.call('POST', `${subscribers}/${subscriber}/endpoints/${id}/${action}`, body);
+    const act = (action: string, body?: object) =>
+      fixture.call('POST', `${subscribers}/${subscriber}/endpoints/${id}/${action}`, body);
     const disabled = await act('disable', { reason: 'moving' });
-    expect(disabled.body).toMatchObject({ status: 'disabled', disabledReason: 'moving', disabledAt: expect.any(String) });
+    expect(disabled.body).toMatchObject({
+      status: 'disabled',
+      disabledReason: 'moving',
+      disabledAt: expect.any(String),
+    });
     expect((await act('disable', { reason: 'again' })).body).toEqual(disabled.body);
-    expect((await act('enable')).body).toMatchObject({ status: 'enabled', disabledReason: null, disabledAt: null });
+    expect((await act('enable')).body).toMatchObject({
+      status: 'enabled',
+      disabledReason: null,
+      disabledAt: null,
+    });
     const paused = await act('pause');
     expect(paused.body).toMatchObject({ status: 'paused', pausedAt: expect.any(String) });
     expect((await act('pause')).body).toEqual(paused.body);
@@ -165,10 +241,15 @@ describe('endpoints', () => {
     await fixture.call('POST', '/v1/event-types', { name: 'held.event' });
     const base = `${subscribers}/holder/endpoints/${id}`;
     await fixture.call('POST', `${base}/pause`);
-    expect((await fixture.call('POST', '/v1/events', { subscriber: 'holder', type: 'held.event', data: 1 })).status).toBe(202);
-    const places = () => fixture.api.database.query(
-      `SELECT d.place, l.queued, l.held, (SELECT count(*)::int FROM pgboss.job j WHERE j.id = d.id) AS tickets
-         FROM deliveries d JOIN lanes l USING (endpoint_id) WHERE d.event_type = 'held.event'`);
+    expect(
+      (await fixture.call('POST', '/v1/events', { subscriber: 'holder', type: 'held.event', data: 1 }))
+        .status,
+    ).toBe(202);
+    const places = () =>
+      fixture.api.database.query(
+        `SELECT d.place, l.queued, l.held, (SELECT count(*)::int FROM pgboss.job j WHERE j.id = d.id) AS tickets
+         FROM deliveries d JOIN lanes l USING (endpoint_id) WHERE d.event_type = 'held.event'`,
+      );
     expect(await places()).toEqual([{ place: 'held', queued: 0, held: 1, tickets: 0 }]);
     await fixture.call('POST', `${base}/resume`);
     expect(await places()).toEqual([{ place: 'queued', queued: 1, held: 0, tickets: 1 }]);
@@ -177,15 +258,45 @@ describe('endpoints', () => {
 
 describe('event types', () => {
   it('goes once round; versions are added and changed by name, the first given is the default', async () => {
-    const made = await fixture.call('POST', '/v1/event-types', { name: 'a.made', versions: [{ version: '2', example: { __x: [1], a: [{ constructor: 1, prototype: 2 }] } }, { version: '10' }] });
+    const made = await fixture.call('POST', '/v1/event-types', {
+      name: 'a.made',
+      versions: [
+        { version: '2', example: { __x: [1], a: [{ constructor: 1, prototype: 2 }] } },
+        { version: '10' },
+      ],
+    });
     expect(made.status).toBe(201);
-    expect(made.body).toMatchObject({ name: 'a.made', description: '', versions: [{ version: '2', example: { __x: [1], a: [{ constructor: 1, prototype: 2 }] } }, { version: '10', example: null }] });
+    expect(made.body).toMatchObject({
+      name: 'a.made',
+      description: '',
+      versions: [
+        { version: '2', example: { __x: [1], a: [{ constructor: 1, prototype: 2 }] } },
+        { version: '10', example: null },
+      ],
+    });
     const path = '/v1/event-types/a.made';
-    const changed = await fixture.call('PATCH', path, { description: 'd', versions: [{ version: '2', description: 'two' }, { version: '1', example: false }] });
-    expect(changed.body).toMatchObject({ description: 'd', versions: [{ version: '2', description: 'two', example: { __x: [1] } }, { version: '10' }, { version: '1', example: false }] });
-    expect((await fixture.call('PATCH', path, { versions: [{ version: '2', example: null }] })).body.versions[0]).toMatchObject({ description: 'two', example: null });
+    const changed = await fixture.call('PATCH', path, {
+      description: 'd',
+      versions: [
+        { version: '2', description: 'two' },
+        { version: '1', example: false },
+      ],
+    });
+    expect(changed.body).toMatchObject({
+      description: 'd',
+      versions: [
+        { version: '2', description: 'two', example: { __x: [1] } },
+        { version: '10' },
+        { version: '1', example: false },
+      ],
+    });
+    expect(
+      (await fixture.call('PATCH', path, { versions: [{ version: '2', example: null }] })).body.versions[0],
+    ).toMatchObject({ description: 'two', example: null });
     expect((await fixture.call('GET', path)).body.versions).toHaveLength(3);
-    expect((await fixture.call('POST', '/v1/event-types', { name: 'a.made' })).body.code).toBe('already_exists');
+    expect((await fixture.call('POST', '/v1/event-types', { name: 'a.made' })).body.code).toBe(
+      'already_exists',
+    );
     expect((await fixture.call('DELETE', path)).status).toBe(204);
     expect((await fixture.call('GET', path)).body.code).toBe('not_found');
     expect((await fixture.call('GET', '/v1/event-types/%00')).body.code).toBe('not_found');

@@ -8,6 +8,8 @@ import { DeliverQueue } from '@app/queue';
 import { Module, type DynamicModule, type Provider } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
 import { TerminusModule } from '@nestjs/terminus';
+import { CONSOLE } from './deliveries/console.providers.js';
+import { DeliveriesController } from './deliveries/deliveries.controller.js';
 import { ApiKeyGuard } from './edge/api-key.guard.js';
 import { Mutations } from './edge/mutations.js';
 import { ProblemFilter } from './edge/problem.filter.js';
@@ -16,11 +18,13 @@ import { DtoPipe } from './edge/validation.js';
 import { EndpointActionsController } from './endpoints/endpoint-actions.controller.js';
 import { EndpointsController } from './endpoints/endpoints.controller.js';
 import { EventTypesController } from './event-types/event-types.controller.js';
+import { EventsReadController } from './events/events-read.controller.js';
 import { EventsController } from './events/events.controller.js';
 import { TestEventController } from './events/test-event.controller.js';
 import { HealthController } from './health/health.controller.js';
 import { MetricsController } from './health/metrics.controller.js';
 import { Readiness } from './health/readiness.js';
+import { ReplaysController } from './replays/replays.controller.js';
 import { SubscribersController } from './subscribers/subscribers.controller.js';
 import { ALLOW_LIST, CLOCK, CONFIG, LOGGER, RANDOM } from './tokens.js';
 
@@ -44,13 +48,20 @@ const CONTROLLERS = [
   TestEventController,
   EventTypesController,
   EventsController,
+  EventsReadController,
+  DeliveriesController,
+  ReplaysController,
   HealthController,
   MetricsController,
 ];
 
 /** Stages: classes that know nothing of Nest, so they are made here. */
 const STAGES: Provider[] = [
-  { provide: Ids, useFactory: (clock: Clock, random: Random) => new Ids(clock, random), inject: [CLOCK, RANDOM] },
+  {
+    provide: Ids,
+    useFactory: (clock: Clock, random: Random) => new Ids(clock, random),
+    inject: [CLOCK, RANDOM],
+  },
   { provide: Subscribers, useFactory: (ids: Ids) => new Subscribers(ids), inject: [Ids] },
   {
     provide: Endpoints,
@@ -69,7 +80,14 @@ const STAGES: Provider[] = [
   },
   {
     provide: AcceptEvents,
-    useFactory: (database: Database, queue: DeliverQueue, clock: Clock, random: Random, metrics: Metrics, config: Config) =>
+    useFactory: (
+      database: Database,
+      queue: DeliverQueue,
+      clock: Clock,
+      random: Random,
+      metrics: Metrics,
+      config: Config,
+    ) =>
       new AcceptEvents(database, queue, clock, random, metrics, {
         autoCreateEventTypes: config.POSTHORN_AUTO_CREATE_EVENT_TYPES,
       }),
@@ -101,6 +119,7 @@ export class ApiModule {
         Mutations,
         Readiness,
         ...STAGES,
+        ...CONSOLE,
       ],
     };
   }

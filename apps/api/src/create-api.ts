@@ -2,11 +2,10 @@ import { describeConfig, type Config } from '@app/config';
 import { systemClock, systemRandom, type Clock, type Random } from '@app/domain';
 import { ensureAdminKey } from '@app/endpoints';
 import { createLogger, Metrics, type Logger } from '@app/observability';
-import { createDataSource, Database } from '@app/persistence';
+import { openDatabase, StartError, type Database } from '@app/persistence';
 import { DeliverQueue } from '@app/queue';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { VERSION } from '../../version.js';
-import { connectAndCheck } from './connect.js';
 import { createHttpApp } from './http-app.js';
 
 /** A running api. */
@@ -33,22 +32,26 @@ export interface ApiOverrides {
 
 // Longer than any statement may take (10 s), shorter than what orchestrators grant (30 s).
 const DRAIN_MS = 20_000;
+const SWEEP_MS = 50;
 
 /** The composition root of the api: everything is made here, in order, and closed in the other order. */
 export async function createApi(config: Config, overrides: ApiOverrides = {}): Promise<Api> {
   if (config.DATABASE_URL === null)
-    throw new Error('DATABASE_URL is not set. `posthorn up` brings a database of its own; the api alone needs one.');
+    throw new StartError(
+      'DATABASE_URL is not set. `posthorn up` brings a database of its own; the api alone needs one.',
+    );
   const clock = overrides.clock ?? systemClock;
   const random = overrides.random ?? systemRandom;
   const logger = overrides.logger ?? createLogger({ level: config.LOG_LEVEL, process: 'api' });
   const metrics = overrides.metrics ?? new Metrics();
 
-  const dataSource = createDataSource({
+  const database = await openDatabase({
     url: config.DATABASE_URL,
     applicationName: 'posthorn-api',
     poolMax: config.DATABASE_POOL_MAX,
+    allowLossy: config.DANGEROUS_ALLOW_LOSSY_DATABASE,
+    waitMs: overrides.waitMs,
   });
-  const database = await connectAndCheck(dataSource, config, logger, overrides.waitMs);
   const queue = new DeliverQueue(database, {
     supervise: false,
     on: (kind, detail) => logger.warn({ kind, err: detail }, 'queue.warning'),
@@ -59,16 +62,25 @@ export async function createApi(config: Config, overrides: ApiOverrides = {}): P
     // A key that the operator chose is known to every api from its start; a generated one is `posthorn up`'s to print.
     if (config.POSTHORN_ADMIN_KEY !== null) await ensureAdminKey(database, config, random, clock);
 
-    const app = await createHttpApp({ config, database, queue, logger, metrics, clock, random }, () => draining);
+    const app = await createHttpApp(
+      { config, database, queue, logger, metrics, clock, random },
+      () => draining,
+    );
     await app.listen({ host: config.HOST, port: config.PORT });
     const { port } = app.getHttpServer().address() as { port: number };
-    logger.info({ config: describeConfig(config), version: VERSION, node: process.versions.node, port }, 'process.started');
+    logger.info(
+      { config: describeConfig(config), version: VERSION, node: process.versions.node, port },
+      'process.started',
+    );
 
     let closing: Promise<void> | undefined;
     const close = async (reason: string): Promise<void> => {
       const startedAt = performance.now();
       draining = true;
+      // Closing ends the connections that are idle now; those that finish a request become idle only then.
+      const sweep = setInterval(() => app.getHttpServer().closeIdleConnections(), SWEEP_MS);
       await Promise.race([app.close(), timer(DRAIN_MS)]);
+      clearInterval(sweep);
       await queue.stop();
       await database.close();
       logger.info({ reason, ms: Math.round(performance.now() - startedAt) }, 'process.stopped');

@@ -27,14 +27,24 @@ export async function createHttpApp(
     frameworkErrors: (_error: unknown, request: unknown, reply: unknown) =>
       badUrl(request as FastifyRequest, reply as FastifyReply),
   });
-  const app = await NestFactory.create<NestFastifyApplication>(ApiModule.forRoot({ ...parts, routes }), adapter, {
-    bodyParser: false,
-    logger: new NestLog(parts.logger),
-    abortOnError: false,
-  });
-  const fastify = adapter.getInstance() as unknown as FastifyInstance;
+  const app = await NestFactory.create<NestFastifyApplication>(
+    ApiModule.forRoot({ ...parts, routes }),
+    adapter,
+    {
+      bodyParser: false,
+      logger: new NestLog(parts.logger),
+      abortOnError: false,
+    },
+  );
+  const fastify = adapter.getInstance() as FastifyInstance;
   const { logger, metrics, database, clock } = parts;
-  addHttpHooks(fastify, { authentication: new Authentication(database, clock), routes, logger, metrics, draining });
+  addHttpHooks(fastify, {
+    authentication: new Authentication(database, clock),
+    routes,
+    logger,
+    metrics,
+    draining,
+  });
   readJsonBodies(fastify);
   serveDocs(app);
   return app;

@@ -1,6 +1,6 @@
 import '../../version-guard.js';
 import { ConfigError, loadConfig } from '@app/config';
-import { CannotStart } from './connect.js';
+import { StartError } from '@app/persistence';
 import { createApi } from './create-api.js';
 
 try {
@@ -23,7 +23,9 @@ try {
     process.send({ type: 'ready', port: api.port });
   }
 } catch (error) {
-  const expected = error instanceof ConfigError || error instanceof CannotStart;
-  process.stderr.write(`posthorn api: ${expected ? error.message : error instanceof Error ? error.stack : String(error)}\n`);
+  const expected = error instanceof ConfigError || error instanceof StartError;
+  process.stderr.write(
+    `posthorn api: ${expected ? error.message : error instanceof Error ? error.stack : String(error)}\n`,
+  );
   process.exit(1);
 }

@@ -3,7 +3,7 @@ import { loadConfig, type Config } from '@app/config';
 import { Command } from 'commander';
 import { explain } from './cli-error.js';
 import { runDemo } from './demo/run-demo.js';
-import { keepPostgres } from './up/keep-postgres.js';
+import { KeptPostgres } from './up/keep-postgres.js';
 import { outwaitOrphans } from './up/outwait-orphans.js';
 import { prepareDatabase } from './up/prepare-database.js';
 import { refuseTakenPorts } from './up/refuse-taken-ports.js';
@@ -54,10 +54,11 @@ async function start(config: Config, demo: boolean, stop: StopRequest, endings: 
   await refuseTakenPorts(config);
 
   const url = config.DATABASE_URL ?? (await startPostgres(dataDir, hold, endings));
+  stop.check();
   if (config.DATABASE_URL !== null) await hold.note({ database: 'external' });
   // Never abandoned half way: its connections would outlive the server that we stop.
   const prepared = await prepareDatabase(config, url, say);
-  if (stop.requested) throw new Stopped();
+  stop.check();
 
   const env = {
     DATABASE_URL: url,
@@ -72,7 +73,7 @@ async function start(config: Config, demo: boolean, stop: StopRequest, endings: 
 
 async function startPostgres(dataDir: string, hold: Hold, endings: Endings): Promise<string> {
   say(`starting PostgreSQL, data in ${resolve(dataDir)}`);
-  const postgres = await keepPostgres(dataDir, say);
+  const postgres = await KeptPostgres.start(dataDir, say);
   endings.push(() => postgres.stop());
   await hold.note({ database: 'embedded' });
   return postgres.url;
@@ -89,7 +90,8 @@ async function startProcesses(
   const processes: SupervisedProcess[] = [];
   const noteChildren = async (): Promise<void> => {
     const pids = processes.flatMap(({ pid }) => (pid === undefined ? [] : [pid]));
-    await hold.note({ children: await Promise.all(pids.map(markOf)) });
+    // Not noting them costs the next start a clear sentence about a taken port, no more.
+    await hold.note({ children: await Promise.all(pids.map(markOf)) }).catch(() => {});
   };
   const make = (name: 'api' | 'worker', portVariable: string) => {
     const entry = resolve(import.meta.dirname, `../../${name}/src/main.js`);

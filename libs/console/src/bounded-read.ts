@@ -10,6 +10,9 @@ export async function boundedRead<T>(read: () => Promise<T>): Promise<T> {
     return await read();
   } catch (error) {
     if (!isStatementTimeout(error)) throw error;
-    throw new Problem('invalid_request', 'That is too much to look through. Narrow it by subscriber, endpoint or time.');
+    throw new Problem(
+      'invalid_request',
+      'That is too much to look through. Narrow it by subscriber, endpoint or time.',
+    );
   }
 }

@@ -4,7 +4,8 @@ import type { DeliveryStatusRow } from '@app/persistence';
 export const NEXT_ATTEMPT_REASONS = {
   first_attempt: 'It was just published and waits for its turn.',
   retry_schedule: 'The attempt before failed; the retry schedule says when to try again.',
-  platform_fault: 'A fault on our side stopped the attempt before; it counts against no one and is tried again soon.',
+  platform_fault:
+    'A fault on our side stopped the attempt before; it counts against no one and is tried again soon.',
   resend: 'Somebody asked for it to be sent again.',
   replay: 'A replay sends it again.',
   test: 'It is a test event and waits for its turn.',

@@ -1,4 +1,10 @@
-import { Problem, type AttemptDto, type DeliveryDto, type DeliveryWithTimelineDto, type Scope } from '@app/contracts';
+import {
+  Problem,
+  type AttemptDto,
+  type DeliveryDto,
+  type DeliveryWithTimelineDto,
+  type Scope,
+} from '@app/contracts';
 import { toPublicId, uuidTimeMs, type CancelReason } from '@app/domain';
 import {
   attemptsOfDelivery,
@@ -70,7 +76,10 @@ export async function readDelivery(reader: Reader, scope: Scope, id: string): Pr
 /** Rows as the API shows them; one more statement tells which are in a worker's hands. */
 export async function showDeliveries(reader: Reader, rows: DeliveryStatusRow[]): Promise<DeliveryDto[]> {
   const mayBeClaimed = rows.filter((row) => row.status === 'pending' && row.place !== 'held');
-  const claimed = await findClaimed(reader, mayBeClaimed.map((row) => row.id));
+  const claimed = await findClaimed(
+    reader,
+    mayBeClaimed.map((row) => row.id),
+  );
   return rows.map((row) => ({
     id: toPublicId('dlv', row.id),
     eventId: toPublicId('evt', row.eventId),
@@ -113,7 +122,10 @@ function showAttempt(row: AttemptRow): AttemptDto {
       row.statusCode === null && row.responseHeaders === null
         ? null
         : {
-            headers: row.responseHeaders === null ? {} : (JSON.parse(row.responseHeaders) as Record<string, unknown>),
+            headers:
+              row.responseHeaders === null
+                ? {}
+                : (JSON.parse(row.responseHeaders) as Record<string, unknown>),
             body: row.responseBody,
             encoding: row.responseEncoding,
             truncated: row.responseTruncated,

@@ -73,7 +73,12 @@ function showEvent(row: EventStatusRow, counts: DeliveryCounts | undefined): Eve
     occurredAt: row.occurredAt,
     createdAt: row.createdAt,
     matched: row.matched,
-    note: row.matched === 0 ? 'no_matching_endpoint' : disabled === row.matched ? 'only_disabled_endpoints' : null,
+    note:
+      row.matched === 0
+        ? 'no_matching_endpoint'
+        : disabled === row.matched
+          ? 'only_disabled_endpoints'
+          : null,
     counts: { pending, delivered, failed, cancelled },
   };
 }

@@ -5,7 +5,7 @@ import { resendDeliveries, type ResendQueue } from './resend-deliveries.js';
 // A transaction of some 50 ms: short beside a lock timeout, and a crash repeats no more than this.
 const REPLAY_BATCH = 500;
 
-/** What one round did; `changed` is 0 when no replay is running or all of its batch was left alone. */
+/** What one round did. `skipped` were left alone: stopped endpoints, and what has moved on by itself. */
 export interface ReplayRound {
   replayId: string;
   resent: number;

@@ -25,7 +25,8 @@ export function decideResend(delivery: LockedDelivery, ticket: TicketState): Res
   // A request that is under way is told as it is, whatever has happened to its endpoint since.
   if (delivery.status === 'pending' && ticket === 'claimed') return { kind: 'leave', because: 'in_flight' };
   if (delivery.stopped) return { kind: 'refuse', detail: STOPPED[delivery.stopped] };
-  if (!delivery.stored) return { kind: 'refuse', detail: 'The event is no longer stored: its payload is gone.' };
+  if (!delivery.stored)
+    return { kind: 'refuse', detail: 'The event is no longer stored: its payload is gone.' };
   if (delivery.status !== 'pending') return { kind: 'start_again' };
   switch (delivery.place) {
     case 'held':

@@ -1,5 +1,11 @@
 import type { Scope } from '@app/contracts';
-import { acceptRepository, recordRepository, resendRepository, type LockedDelivery, type Tx } from '@app/persistence';
+import {
+  acceptRepository,
+  recordRepository,
+  resendRepository,
+  type LockedDelivery,
+  type Tx,
+} from '@app/persistence';
 import type { DeliverQueue } from '@app/queue';
 import { decideResend, type ResendDecision } from './resend-decision.js';
 
@@ -36,7 +42,10 @@ export async function resendDeliveries(
     if (request.only?.(delivery) ?? true) locked.push(delivery);
     else outcomes.set(delivery.id, { result: 'skipped', detail: 'It has moved on by itself.' });
 
-  const tickets = await resendRepository.ticketsOf(tx, locked.map(({ id }) => id));
+  const tickets = await resendRepository.ticketsOf(
+    tx,
+    locked.map(({ id }) => id),
+  );
   const again: LockedDelivery[] = [];
   const forward: { delivery: LockedDelivery; place: 'queued' | 'waiting' }[] = [];
   const lift: LockedDelivery[] = [];
@@ -49,7 +58,9 @@ export async function resendDeliveries(
   }
 
   // Whatever ticket is left goes before a new one comes. A worker may have claimed it since we looked.
-  const withTicket = [...again, ...forward.map(({ delivery }) => delivery)].filter(({ id }) => tickets.has(id));
+  const withTicket = [...again, ...forward.map(({ delivery }) => delivery)].filter(({ id }) =>
+    tickets.has(id),
+  );
   const withdrawn = await withdraw(tx, queue, withTicket);
   const due: Move[] = [];
   for (const { delivery, place } of forward)
@@ -59,7 +70,11 @@ export async function resendDeliveries(
   await raiseLanes(tx, lift);
   due.push(...(await takePlaces(tx, again)));
 
-  const rows = due.map(({ delivery, place }) => ({ id: delivery.id, subscriberId: delivery.subscriberId, place }));
+  const rows = due.map(({ delivery, place }) => ({
+    id: delivery.id,
+    subscriberId: delivery.subscriberId,
+    place,
+  }));
   await resendRepository.move(tx, rows, request.trigger, request.replayId);
   const ready = due.filter(({ place }) => place !== 'held');
   await queue.insert(
@@ -84,7 +99,8 @@ const BROUGHT_FORWARD: ResendOutcome = {
 };
 const FORWARD_BUT_PAUSED: ResendOutcome = {
   result: 'held',
-  detail: 'It was to be sent later and is due now instead, but its endpoint is paused: it is sent when that is resumed.',
+  detail:
+    'It was to be sent later and is due now instead, but its endpoint is paused: it is sent when that is resumed.',
 };
 const GIVEN_A_PLACE: ResendOutcome = {
   result: 'brought_forward',
@@ -107,13 +123,19 @@ function outcomeOf(decision: Extract<ResendDecision, { kind: 'leave' | 'refuse' 
     case 'due':
       return { result: 'queued', detail: 'It was due already and keeps its turn.' };
     case 'paused':
-      return { result: 'held', detail: 'The endpoint is paused: it stays held. Resume the endpoint to send it.' };
+      return {
+        result: 'held',
+        detail: 'The endpoint is paused: it stays held. Resume the endpoint to send it.',
+      };
   }
 }
 
 async function withdraw(tx: Tx, queue: ResendQueue, deliveries: LockedDelivery[]): Promise<Set<string>> {
   if (deliveries.length === 0) return new Set();
-  return queue.withdraw(tx, deliveries.map(({ id }) => id));
+  return queue.withdraw(
+    tx,
+    deliveries.map(({ id }) => id),
+  );
 }
 
 /** Held ones that get a place above the window: out of the one count, into the other. */

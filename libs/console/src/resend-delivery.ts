@@ -15,10 +15,15 @@ export class ResendDelivery {
 
   /** @throws Problem not_found outside the scope; conflict when nothing may or can be sent. */
   async resend(tx: Tx, scope: Scope, deliveryId: string): Promise<Resent> {
-    const outcomes = await resendDeliveries(tx, this.queue, scope, { ids: [deliveryId], trigger: 'resend', replayId: null });
+    const outcomes = await resendDeliveries(tx, this.queue, scope, {
+      ids: [deliveryId],
+      trigger: 'resend',
+      replayId: null,
+    });
     const outcome = outcomes.get(deliveryId);
     if (!outcome) throw new Problem('not_found', 'There is no delivery with this id.');
-    if (outcome.result === 'refused' || outcome.result === 'skipped') throw new Problem('conflict', outcome.detail);
+    if (outcome.result === 'refused' || outcome.result === 'skipped')
+      throw new Problem('conflict', outcome.detail);
     const delivery = await readDelivery(tx, scope, deliveryId);
     return { result: outcome.result, detail: outcome.detail, delivery };
   }

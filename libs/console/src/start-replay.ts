@@ -29,7 +29,9 @@ export class StartReplay {
     const running = dryRun ? undefined : await replaysRepository.findRunning(tx, fingerprint);
     if (running) return alreadyRunning(running);
 
-    const matched = await boundedRead(() => replaysRepository.countMatching(tx, scope, filter, REPLAY_MATCHED_MAX));
+    const matched = await boundedRead(() =>
+      replaysRepository.countMatching(tx, scope, filter, REPLAY_MATCHED_MAX),
+    );
     if (matched > REPLAY_MATCHED_MAX)
       throw new Problem('limit_reached', 'A replay moves at most a million deliveries. Narrow it.', {
         limit: REPLAY_MATCHED_MAX,
@@ -69,7 +71,15 @@ function within(scope: Scope, filter: ReplayFilter): ReplayFilter {
 /** Equal for requests that ask for the same, whoever of the same scope asks. */
 function fingerprintOf(scope: Scope, filter: ReplayFilter): Buffer {
   const { subscriberId, endpointId, eventType, status, since, until } = filter;
-  const canonical = [scope.kind, subscriberId, endpointId, eventType, status, since.getTime(), until.getTime()];
+  const canonical = [
+    scope.kind,
+    subscriberId,
+    endpointId,
+    eventType,
+    status,
+    since.getTime(),
+    until.getTime(),
+  ];
   return createHash('sha256').update(JSON.stringify(canonical)).digest();
 }
 
@@ -78,5 +88,8 @@ function alreadyRunning(replay: { id: string; matched: number }): StartedReplayD
 }
 
 function refuse(pointer: string, detail: string, limit?: number): Problem {
-  return new Problem('invalid_request', `\`${pointer}\` ${detail}.`, { limit, errors: [{ pointer, detail }] });
+  return new Problem('invalid_request', `\`${pointer}\` ${detail}.`, {
+    limit,
+    errors: [{ pointer, detail }],
+  });
 }

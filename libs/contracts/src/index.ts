@@ -1,3 +1,5 @@
+// First: the decorators of the DTOs ask for it when their files are read.
+import 'reflect-metadata';
 export * from './deliver.job.js';
 export * from './error-codes.js';
 export * from './limits.js';
@@ -8,6 +10,7 @@ export * from './dto/delivery-timeline.dto.js';
 export * from './dto/event-read.dto.js';
 export * from './dto/replay.dto.js';
 export * from './dto/endpoint-secret.dto.js';
+export * from './dto/endpoint-input.dto.js';
 export * from './dto/endpoint.dto.js';
 export * from './dto/event-type.dto.js';
 export * from './dto/page.dto.js';

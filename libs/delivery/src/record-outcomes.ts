@@ -77,7 +77,7 @@ export class RecordOutcomes {
   private async recordGroup(group: FinishedTicket[]): Promise<void> {
     const end = this.metrics.recordSeconds.startTimer();
     this.metrics.recordGroupSize.observe(group.length);
-    const { rows, madeWork } = await this.database.transaction((tx) => this.record(tx, group));
+    const { rows, madeWork } = await this.database.hotTransaction((tx) => this.record(tx, group));
     end();
     this.onRecorded(group.map((outcome) => outcome.deliveryId), madeWork);
     const byId = new Map(rows.map((row) => [row.id, row]));

@@ -2,8 +2,18 @@ export { ApiKeys, type KeyWanted } from './keys/api-keys.js';
 export { ensureAdminKey } from './keys/ensure-admin-key.js';
 export { hashKey, makeKeyText, mayBeKey } from './keys/key-text.js';
 export { EndpointSecrets, type Rotation } from './endpoints/endpoint-secrets.js';
-export { EndpointStates, statusOf, type EndpointStatus, type TicketInserter } from './endpoints/endpoint-states.js';
-export { Endpoints, type EndpointChange, type EndpointReference, type NewEndpointWanted } from './endpoints/endpoints.js';
+export {
+  EndpointStates,
+  statusOf,
+  type EndpointStatus,
+  type TicketInserter,
+} from './endpoints/endpoint-states.js';
+export {
+  Endpoints,
+  type EndpointChange,
+  type EndpointReference,
+  type NewEndpointWanted,
+} from './endpoints/endpoints.js';
 export { maskHeaders } from './endpoints/headers.js';
 export { EventTypes, type EventTypeChange, type NewEventType } from './event-types/event-types.js';
 export { Ids } from './ids.js';

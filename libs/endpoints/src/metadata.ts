@@ -14,7 +14,9 @@ export function mergeMetadata(before: Record<string, string>, change: TextsChang
   if (merged.size > METADATA_ENTRIES_MAX)
     throw new Problem('invalid_request', `metadata would have more than ${METADATA_ENTRIES_MAX} entries.`, {
       limit: METADATA_ENTRIES_MAX,
-      errors: [{ pointer: '/metadata', detail: `must have at most ${METADATA_ENTRIES_MAX} entries once merged` }],
+      errors: [
+        { pointer: '/metadata', detail: `must have at most ${METADATA_ENTRIES_MAX} entries once merged` },
+      ],
     });
   return Object.fromEntries(merged);
 }

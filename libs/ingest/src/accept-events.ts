@@ -108,7 +108,7 @@ export class AcceptEvents {
 
   private async runGroup(group: Waiting[]): Promise<void> {
     try {
-      const answers = await this.database.transaction((tx) => this.acceptGroup(tx, group.map((each) => each.request)));
+      const answers = await this.database.hotTransaction((tx) => this.acceptGroup(tx, group.map((each) => each.request)));
       group.forEach((each, at) => settle(each, answers[at]));
     } catch (error) {
       // One request that the database refuses must not take the others of its group with it.

@@ -68,7 +68,7 @@ export class ApiKeysRepository {
   async lockAndCheckAny(tx: Tx): Promise<boolean> {
     await tx.query(`SELECT pg_advisory_xact_lock(hashtextextended('posthorn_first_key', 0))`);
     const [row] = await tx.query<{ any: boolean }>('SELECT EXISTS (SELECT 1 FROM api_keys) AS any');
-    return row!.any;
+    return row.any;
   }
 
   /** Newest first. */

@@ -19,7 +19,15 @@ export const auditRepository = {
   async insert(tx: Tx, record: AuditRecord): Promise<void> {
     await tx.query(
       `INSERT INTO audit_log (id, actor, action, object, subscriber_id, ip, request_id) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-      [record.id, record.actor, record.action, record.object, record.subscriberId, record.ip, record.requestId],
+      [
+        record.id,
+        record.actor,
+        record.action,
+        record.object,
+        record.subscriberId,
+        record.ip,
+        record.requestId,
+      ],
     );
   },
 };

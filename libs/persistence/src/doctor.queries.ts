@@ -1,5 +1,4 @@
 import { DELIVER_QUEUE } from '@app/contracts';
-import { MIGRATIONS } from '../../../migrations/index.js';
 import type { Database, Tx } from './database.js';
 
 /** How many rows break a promise, and a few of them. */
@@ -185,20 +184,8 @@ export async function storedDays(tx: Tx): Promise<{ day: string; rows: number }[
   );
 }
 
-/** The server's clock, and whether it keeps what it has confirmed. */
-export async function serverState(
-  database: Database,
-): Promise<{ now: Date; fsync: string; synchronousCommit: string; fullPageWrites: string }> {
-  const [row] = await database.query<{ now: Date; fsync: string; synchronousCommit: string; fullPageWrites: string }>(
-    `SELECT clock_timestamp() AS now, current_setting('fsync') AS fsync,
-            current_setting('synchronous_commit') AS "synchronousCommit", current_setting('full_page_writes') AS "fullPageWrites"`,
-  );
-  return row;
-}
-
-/** Migrations of this version that the database has not had. */
-export async function missingMigrations(tx: Tx): Promise<string[]> {
-  const rows = await tx.query<{ name: string }>('SELECT name FROM migrations');
-  const done = new Set(rows.map((row) => row.name));
-  return MIGRATIONS.map((migration) => migration.name).filter((name) => !done.has(name));
+/** The database's clock at this moment, not that of a transaction. */
+export async function serverNow(database: Database): Promise<Date> {
+  const [row] = await database.query<{ now: Date }>('SELECT clock_timestamp() AS now');
+  return row.now;
 }

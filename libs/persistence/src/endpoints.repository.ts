@@ -41,7 +41,10 @@ export const endpointsRepository = {
 
   /** The same, and nobody else changes it or its secrets until the end of the transaction. */
   async lock(tx: Tx, scope: Scope, subscriberId: string, id: string): Promise<EndpointRow | null> {
-    await tx.query('SELECT 1 FROM endpoints WHERE id = $1 AND subscriber_id = $2 FOR UPDATE', [id, subscriberId]);
+    await tx.query('SELECT 1 FROM endpoints WHERE id = $1 AND subscriber_id = $2 FOR UPDATE', [
+      id,
+      subscriberId,
+    ]);
     return this.find(tx, scope, subscriberId, id);
   },
 
@@ -60,13 +63,16 @@ export const endpointsRepository = {
       'SELECT count(*)::int AS n FROM endpoints WHERE subscriber_id = $1 AND deleted_at IS NULL',
       [subscriberId],
     );
-    return row!.n;
+    return row.n;
   },
 
   /** The endpoint with its lane: there is never one without the other. */
   async insert(tx: Tx, row: NewEndpoint): Promise<void> {
     await tx.manager.insert(EndpointEntity, row);
-    await tx.query('INSERT INTO lanes (endpoint_id, subscriber_id) VALUES ($1, $2)', [row.id, row.subscriberId]);
+    await tx.query('INSERT INTO lanes (endpoint_id, subscriber_id) VALUES ($1, $2)', [
+      row.id,
+      row.subscriberId,
+    ]);
   },
 
   async update(tx: Tx, subscriberId: string, id: string, changes: EndpointChanges): Promise<void> {
@@ -82,7 +88,12 @@ export const endpointsRepository = {
   },
 
   /** One that is disabled keeps its time and reason; enabling forgets both. */
-  async setDisabled(tx: Tx, subscriberId: string, id: string, disabled: { reason: string | null } | null): Promise<void> {
+  async setDisabled(
+    tx: Tx,
+    subscriberId: string,
+    id: string,
+    disabled: { reason: string | null } | null,
+  ): Promise<void> {
     await tx.query(
       `UPDATE endpoints SET updated_at = now(), disabled_at = CASE WHEN $3 THEN now() END, disabled_reason = $4
         WHERE id = $1 AND subscriber_id = $2 AND (disabled_at IS NOT NULL) <> $3`,
@@ -114,14 +125,20 @@ export const endpointSecretsRepository = {
     );
   },
 
-  async insert(tx: Tx, row: Pick<EndpointSecretEntity, 'id' | 'subscriberId' | 'endpointId' | 'secret'>): Promise<void> {
+  async insert(
+    tx: Tx,
+    row: Pick<EndpointSecretEntity, 'id' | 'subscriberId' | 'endpointId' | 'secret'>,
+  ): Promise<void> {
     await tx.manager.insert(EndpointSecretEntity, row);
   },
 
-  /** Every secret stops signing after so many seconds, or earlier when that was settled before. */
+  /**
+   * Every secret stops signing after so many seconds, or earlier when that was settled before. Cut to the column's
+   * milliseconds, which would round up: with 0 seconds they would still be alive for the rest of this transaction.
+   */
   async expire(tx: Tx, subscriberId: string, endpointId: string, inSeconds: number): Promise<void> {
     await tx.query(
-      `UPDATE endpoint_secrets SET expires_at = least(expires_at, now() + make_interval(secs => $3))
+      `UPDATE endpoint_secrets SET expires_at = least(expires_at, date_trunc('milliseconds', now()) + make_interval(secs => $3))
         WHERE endpoint_id = $1 AND subscriber_id = $2 AND (expires_at IS NULL OR expires_at > now())`,
       [endpointId, subscriberId, inSeconds],
     );

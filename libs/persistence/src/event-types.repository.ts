@@ -24,7 +24,9 @@ const SELECT = `SELECT t.name, t.description, t.created_at AS "createdAt", t.upd
        FROM event_type_versions v WHERE v.event_type = t.name) AS versions
   FROM event_types t`;
 
-type Selected = EventTypeEntity & { versions: (Omit<EventTypeVersionEntity, 'createdAt'> & { createdAtMs: number })[] };
+type Selected = EventTypeEntity & {
+  versions: (Omit<EventTypeVersionEntity, 'createdAt'> & { createdAtMs: number })[];
+};
 
 /** The catalogue. It belongs to the company, not to a subscriber, so nothing here takes a Scope. */
 export const eventTypesRepository = {
@@ -58,10 +60,10 @@ export const eventTypesRepository = {
 
   /** Notes the change, also when only a version changed. */
   async update(tx: Tx, name: string, description: string | undefined): Promise<void> {
-    await tx.query('UPDATE event_types SET description = coalesce($2, description), updated_at = now() WHERE name = $1', [
-      name,
-      description ?? null,
-    ]);
+    await tx.query(
+      'UPDATE event_types SET description = coalesce($2, description), updated_at = now() WHERE name = $1',
+      [name, description ?? null],
+    );
   },
 
   /** Adds and changes versions. A millisecond apart, so that the order given is the order kept: the first is the default. */
@@ -94,6 +96,9 @@ export const eventTypesRepository = {
 function toRow(row: Selected): EventTypeRow {
   return {
     ...row,
-    versions: row.versions.map(({ createdAtMs, ...version }) => ({ ...version, createdAt: new Date(createdAtMs) })),
+    versions: row.versions.map(({ createdAtMs, ...version }) => ({
+      ...version,
+      createdAt: new Date(createdAtMs),
+    })),
   };
 }

@@ -3,6 +3,7 @@ import { createDataSource } from './data-source.js';
 import { isConnectionFailure } from './database-errors.js';
 import { Database } from './database.js';
 import { checkDurability, checkServerVersion } from './durability.js';
+import { pendingMigrations } from './schema-state.js';
 
 /** One sentence for the operator: why this process does not start. */
 export class StartError extends Error {}
@@ -30,13 +31,19 @@ export async function openDatabase(options: OpenOptions): Promise<Database> {
     const refusal =
       (await checkServerVersion(database)) ??
       (options.allowLossy ? null : await checkDurability(database)) ??
-      ((await database.hasPendingMigrations()) ? 'The database is not migrated: run `posthorn migrate` first.' : null);
+      (await refuseUnmigrated(database));
     if (refusal) throw new StartError(refusal);
     return database;
   } catch (error) {
     await database.close();
     throw error;
   }
+}
+
+async function refuseUnmigrated(database: Database): Promise<string | null> {
+  const pending = await pendingMigrations(database);
+  if (pending.length === 0) return null;
+  return `The database lacks ${pending.length} of our migrations (${pending.join(', ')}): run \`posthorn migrate\` first.`;
 }
 
 async function connect({ url, applicationName, poolMax, waitMs = WAIT_MS }: OpenOptions): Promise<Database> {
@@ -46,9 +53,15 @@ async function connect({ url, applicationName, poolMax, waitMs = WAIT_MS }: Open
     try {
       return new Database(await dataSource.initialize());
     } catch (error) {
-      if (!isConnectionFailure(error)) throw new StartError(`The database refuses us: ${(error as Error).message}`);
-      if (tries >= triesMax) throw new StartError(`The database cannot be reached for ${waitMs / 1000} s: ${(error as Error).message}`);
+      if (!isConnectionFailure(error)) throw new StartError(`The database refuses us: ${textOf(error)}`);
+      if (tries >= triesMax)
+        throw new StartError(`The database cannot be reached for ${waitMs / 1000} s: ${textOf(error)}`);
       await delay(AGAIN_MS);
     }
   }
+}
+
+/** A name with several addresses fails with one error for each, in an error without a text. */
+function textOf(error: unknown): string {
+  return error instanceof AggregateError ? error.errors.map(String).join(', ') : (error as Error).message;
 }

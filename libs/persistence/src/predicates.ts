@@ -17,7 +17,8 @@ export class Predicates {
   }
 
   add(column: string, operator: Operator, value: unknown): this {
-    if (value !== undefined && value !== null) this.parts.push(`${column} ${operator} ${this.parameter(value)}`);
+    if (value !== undefined && value !== null)
+      this.parts.push(`${column} ${operator} ${this.parameter(value)}`);
     return this;
   }
 

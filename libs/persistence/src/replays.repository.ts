@@ -78,8 +78,15 @@ export const replaysRepository = {
   },
 
   /** Newest first, one more than asked. A bound scope sees the replays of its own subscriber only. */
-  async list(reader: Reader, scope: Scope, state: ReplayState | undefined, page: PageRequest): Promise<ReplayRow[]> {
-    const predicates = new Predicates(scope, 'r.subscriber_id').add('r.state', '=', state).add('r.id', '<', page.after);
+  async list(
+    reader: Reader,
+    scope: Scope,
+    state: ReplayState | undefined,
+    page: PageRequest,
+  ): Promise<ReplayRow[]> {
+    const predicates = new Predicates(scope, 'r.subscriber_id')
+      .add('r.state', '=', state)
+      .add('r.id', '<', page.after);
     return reader.query(
       `SELECT ${COLUMNS} FROM replays r ${predicates.where}
         ORDER BY r.id DESC LIMIT ${predicates.parameter(page.limit + 1)}`,
@@ -98,7 +105,9 @@ export const replaysRepository = {
 
   /** Ends a running replay. What it has moved stays moved. Answers whether it was running. */
   async cancel(tx: Tx, scope: Scope, id: string): Promise<boolean> {
-    const predicates = new Predicates(scope, 'r.subscriber_id').add('r.id', '=', id).add('r.state', '=', 'running');
+    const predicates = new Predicates(scope, 'r.subscriber_id')
+      .add('r.id', '=', id)
+      .add('r.state', '=', 'running');
     const rows = await tx.query(
       `UPDATE replays r SET state = 'cancelled', finished_at = now(), updated_at = now() ${predicates.where}
        RETURNING 1 AS one`,
@@ -130,14 +139,15 @@ export const replaysRepository = {
 
   /**
    * Records a batch with the deliveries that it moved. At the end, those that matched at first and had moved on by
-   * themselves count as skipped, so that matched = resent + skipped.
+   * themselves count as skipped, and those whose end was just being committed when it was counted as matched: in the
+   * end matched = resent + skipped.
    */
   async advance(
     tx: Tx,
     step: { id: string; afterId: string | null; resent: number; skipped: number; done: boolean },
   ): Promise<void> {
     await tx.query(
-      `UPDATE replays SET after_id = coalesce($2, after_id), resent = resent + $3,
+      `UPDATE replays SET after_id = coalesce($2, after_id), resent = resent + $3, matched = greatest(matched, resent + $3 + skipped + $4),
               skipped = CASE WHEN $5 THEN greatest(skipped + $4, matched - resent - $3) ELSE skipped + $4 END,
               state = CASE WHEN $5 THEN 'done' ELSE state END,
               finished_at = CASE WHEN $5 THEN now() END, updated_at = now()

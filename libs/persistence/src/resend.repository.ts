@@ -63,7 +63,12 @@ export const resendRepository = {
    * Makes locked deliveries due now, in these places. A finished one starts a fresh schedule, as if just published;
    * a pending one keeps its tries: its next attempt only comes earlier.
    */
-  async move(tx: Tx, moves: ResendMove[], trigger: 'resend' | 'replay', replayId: string | null): Promise<void> {
+  async move(
+    tx: Tx,
+    moves: ResendMove[],
+    trigger: 'resend' | 'replay',
+    replayId: string | null,
+  ): Promise<void> {
     if (moves.length === 0) return;
     await tx.query(
       `UPDATE deliveries d SET
@@ -75,7 +80,13 @@ export const resendRepository = {
               cancel_reason = NULL, finished_at = NULL, updated_at = now()
          FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS m (id, subscriber_id, place)
         WHERE d.id = m.id AND d.subscriber_id = m.subscriber_id`,
-      [moves.map((m) => m.id), moves.map((m) => m.subscriberId), moves.map((m) => m.place), trigger, replayId],
+      [
+        moves.map((m) => m.id),
+        moves.map((m) => m.subscriberId),
+        moves.map((m) => m.place),
+        trigger,
+        replayId,
+      ],
     );
   },
 };

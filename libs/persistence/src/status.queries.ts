@@ -76,8 +76,16 @@ export function listDeliveries(
 }
 
 /** One delivery, or undefined when there is none in this scope. */
-export async function findDelivery(reader: Reader, scope: Scope, id: string): Promise<DeliveryStatusRow | undefined> {
-  const [row] = await readDeliveries(reader, new Predicates(scope, 'd.subscriber_id').add('d.id', '=', id), 1);
+export async function findDelivery(
+  reader: Reader,
+  scope: Scope,
+  id: string,
+): Promise<DeliveryStatusRow | undefined> {
+  const [row] = await readDeliveries(
+    reader,
+    new Predicates(scope, 'd.subscriber_id').add('d.id', '=', id),
+    1,
+  );
   return row;
 }
 

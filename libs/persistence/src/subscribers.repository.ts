@@ -32,7 +32,10 @@ export const subscribersRepository = {
   /** Newest first. */
   async list(on: Reads, scope: Scope, page: PageOfRows): Promise<SubscriberEntity[]> {
     const bound = boundTo(scope);
-    const ids = [...(bound === null ? [] : [Equal(bound)]), ...(page.after === undefined ? [] : [LessThan(page.after)])];
+    const ids = [
+      ...(bound === null ? [] : [Equal(bound)]),
+      ...(page.after === undefined ? [] : [LessThan(page.after)]),
+    ];
     return on.manager.find(SubscriberEntity, {
       where: { deletedAt: IsNull(), ...(ids.length > 0 ? { id: And(...ids) } : {}) },
       order: { id: 'DESC' },
@@ -61,8 +64,14 @@ export const subscribersRepository = {
 
   /** With its endpoints: deliveries on their way there end. The rows stay for the history. */
   async delete(tx: Tx, id: string): Promise<void> {
-    await tx.query('UPDATE endpoints SET deleted_at = now(), updated_at = now() WHERE subscriber_id = $1 AND deleted_at IS NULL', [id]);
-    await tx.query('UPDATE subscribers SET deleted_at = now(), updated_at = now() WHERE id = $1 AND deleted_at IS NULL', [id]);
+    await tx.query(
+      'UPDATE endpoints SET deleted_at = now(), updated_at = now() WHERE subscriber_id = $1 AND deleted_at IS NULL',
+      [id],
+    );
+    await tx.query(
+      'UPDATE subscribers SET deleted_at = now(), updated_at = now() WHERE id = $1 AND deleted_at IS NULL',
+      [id],
+    );
   },
 };
 
@@ -73,6 +82,7 @@ function whereIs(scope: Scope, reference: string): FindOptionsWhere<SubscriberEn
     const id = fromPublicId('sub', reference);
     return id === undefined || (bound !== null && bound !== id) ? null : { id, deletedAt: IsNull() };
   }
-  if (reference.length > EXTERNAL_ID_LENGTH_MAX || reference.includes('\0') || !reference.isWellFormed()) return null;
+  if (reference.length > EXTERNAL_ID_LENGTH_MAX || reference.includes('\0') || !reference.isWellFormed())
+    return null;
   return { externalId: reference, deletedAt: IsNull(), ...(bound === null ? {} : { id: bound }) };
 }

@@ -37,7 +37,7 @@ export class DeliverQueue {
   private started = false;
 
   constructor(
-    database: Database,
+    private readonly database: Database,
     options: { supervise: boolean; on: QueueEvents },
   ) {
     this.boss = new PgBoss({
@@ -73,6 +73,7 @@ export class DeliverQueue {
   async claim(max: number, except: string[]): Promise<Ticket[]> {
     const jobs = (await this.boss.fetch(DELIVER_QUEUE, {
       batchSize: max,
+      db: this.database.hotQueue,
       ...(except.length > 0 ? { ignoreGroups: except } : {}),
     })) as unknown as Job[];
     return jobs.map((job) => ({ deliveryId: job.id, endpointId: job.groupId, retryCount: job.retryCount }));
@@ -121,6 +122,7 @@ export class DeliverQueue {
     const answer = await this.boss.touch(
       DELIVER_QUEUE,
       tickets.map((ticket) => ({ id: ticket.deliveryId, retryCount: ticket.retryCount })),
+      { db: this.database.hotQueue },
     );
     return new Set((answer as unknown as { settled: string[] }).settled);
   }

@@ -34,7 +34,10 @@ export class DeliveriesController {
   /** List deliveries, newest first: what was sent, what failed and how, what is still to come and when. */
   @Get()
   @RequireScope('deliveries:read')
-  async list(@CurrentCaller() caller: Caller, @Query() query: ListDeliveriesQueryDto): Promise<DeliveryPageDto> {
+  async list(
+    @CurrentCaller() caller: Caller,
+    @Query() query: ListDeliveriesQueryDto,
+  ): Promise<DeliveryPageDto> {
     const page = parsePage(query);
     const filter = {
       status: query.status,
@@ -46,14 +49,22 @@ export class DeliveriesController {
       until: instantFilter('until', query.until),
     };
     const rows = await this.read.list(caller.scope, filter, page);
-    return pageOf(rows, page.limit, (row) => row.key, (row) => row.item);
+    return pageOf(
+      rows,
+      page.limit,
+      (row) => row.key,
+      (row) => row.item,
+    );
   }
 
   /** Show one delivery with every attempt: when, where to, what was answered; and when the next one is due and why. */
   @Get(':delivery')
   @RequireScope('deliveries:read')
   @ApiProblems('not_found')
-  get(@CurrentCaller() caller: Caller, @Param('delivery') delivery: string): Promise<DeliveryWithTimelineDto> {
+  get(
+    @CurrentCaller() caller: Caller,
+    @Param('delivery') delivery: string,
+  ): Promise<DeliveryWithTimelineDto> {
     return this.read.one(caller.scope, deliveryId(delivery));
   }
 

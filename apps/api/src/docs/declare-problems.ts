@@ -1,27 +1,13 @@
 import { ERRORS, type ErrorCode } from '@app/contracts';
 import type { OpenAPIObject } from '@nestjs/swagger';
 import { PROBLEMS_EXTENSION } from '../edge/api-problems.decorator.js';
-import { problemExample } from './problem-example.js';
 import { SCOPE_EXTENSION } from '../edge/require-scope.decorator.js';
-
-type Operation = {
-  summary?: string;
-  description?: string;
-  parameters?: object[];
-  requestBody?: object;
-  responses: Record<string, object>;
-} & Record<string, unknown>;
-
-const METHODS = ['get', 'post', 'put', 'patch', 'delete'] as const;
+import { operationsOf, type Operation } from './operations.js';
+import { problemExample } from './problem-example.js';
 
 /** Writes every error answer of every operation: one per status, with an example for each code. */
 export function declareProblems(document: OpenAPIObject): void {
-  for (const [path, item] of Object.entries(document.paths)) {
-    for (const method of METHODS) {
-      const operation = (item as Record<string, unknown>)[method] as Operation | undefined;
-      if (operation) declare(path, method, operation);
-    }
-  }
+  for (const { path, method, operation } of operationsOf(document)) declare(path, method, operation);
 }
 
 function declare(path: string, method: string, operation: Operation): void {
@@ -29,7 +15,9 @@ function declare(path: string, method: string, operation: Operation): void {
   const own = (operation[PROBLEMS_EXTENSION] ?? []) as ErrorCode[];
   delete operation[PROBLEMS_EXTENSION];
   if (scope !== undefined)
-    operation.description = [operation.description, `Needs a key with the scope \`${scope}\`.`].filter(Boolean).join('\n\n');
+    operation.description = [operation.description, `Needs a key with the scope \`${scope}\`.`]
+      .filter(Boolean)
+      .join('\n\n');
   if (scope !== undefined && method === 'post') (operation.parameters ??= []).push(IDEMPOTENCY_KEY);
 
   const codes = new Set<ErrorCode>([...own, ...impliedBy(scope, method, operation)]);
@@ -51,13 +39,14 @@ function declare(path: string, method: string, operation: Operation): void {
 /** What follows from the shape of a route, so that nobody has to remember it. */
 function impliedBy(scope: string | undefined, method: string, operation: Operation): ErrorCode[] {
   if (scope === undefined) return [];
-  const parameters = (operation.parameters ?? []) as { name?: string; in?: string }[];
+  const parameters = operation.parameters ?? [];
   const codes: ErrorCode[] = ['unauthenticated', 'forbidden', 'internal_error', 'unavailable'];
   if (operation.requestBody)
     codes.push('invalid_request', 'invalid_json', 'payload_too_large', 'unsupported_media_type');
   if (parameters.some((each) => each.in === 'query')) codes.push('invalid_request');
   if (parameters.some((each) => each.name === 'cursor')) codes.push('invalid_cursor');
-  if (method === 'post') codes.push('invalid_idempotency_key', 'idempotency_key_in_use', 'idempotency_key_reused');
+  if (method === 'post')
+    codes.push('invalid_idempotency_key', 'idempotency_key_in_use', 'idempotency_key_reused');
   return codes;
 }
 

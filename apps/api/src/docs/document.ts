@@ -1,7 +1,10 @@
+import { ProblemDto } from '@app/contracts';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
 import { VERSION } from '../../../version.js';
 import { declareProblems } from './declare-problems.js';
+import { describeFields } from './describe-fields.js';
+import { describeOperations } from './describe-operations.js';
 import { toOpenApi31 } from './openapi-31.js';
 import { TAGS } from './tags.js';
 import { describeWebhooks } from './webhooks.js';
@@ -24,14 +27,20 @@ export function createDocument(app: NestFastifyApplication): OpenAPIObject {
     .setVersion(VERSION)
     .setOpenAPIVersion('3.1.0')
     .addServer('/', 'This server')
-    .addBearerAuth({ type: 'http', scheme: 'bearer', bearerFormat: 'ph_…', description: 'An API key.' }, 'apiKey');
+    .addBearerAuth(
+      { type: 'http', scheme: 'bearer', bearerFormat: 'ph_…', description: 'An API key.' },
+      'apiKey',
+    );
   for (const { name, description } of TAGS) builder.addTag(name, description);
 
   const document = SwaggerModule.createDocument(app, builder.build(), {
     operationIdFactory: (controller, method) => operationId(controller, method),
+    extraModels: [ProblemDto],
   });
-  declareProblems(document);
   describeWebhooks(document);
+  describeOperations(document);
+  describeFields(document);
+  declareProblems(document);
   return toOpenApi31(document);
 }
 

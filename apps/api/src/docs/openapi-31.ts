@@ -37,7 +37,8 @@ function walk(node: Json, isSchema: boolean): void {
   if (typeof ref === 'string') node['$ref'] = ref.replace(/Dto$/, '');
   for (const [key, value] of Object.entries(node)) {
     // Examples are data: a field of theirs that is called nullable is not ours to change.
-    if (key === 'example' || key === 'examples' || key === 'default' || key === 'enum' || key === 'value') continue;
+    if (key === 'example' || key === 'examples' || key === 'default' || key === 'enum' || key === 'value')
+      continue;
     if (key === 'schemas' || (isSchema && INSIDE_SCHEMAS.has(key)))
       for (const each of Object.values((value ?? {}) as Node)) walk(each, true);
     else walk(value, key === 'schema' || (isSchema && SCHEMA_KEYS.has(key)));
@@ -46,19 +47,38 @@ function walk(node: Json, isSchema: boolean): void {
 }
 
 function convert(schema: Node): void {
+  // `unknown` is written as an object; any JSON value has no type. Records say what their values are.
+  if (schema['type'] === 'object' && !('properties' in schema) && !('additionalProperties' in schema)) {
+    delete schema['type'];
+    delete schema['nullable'];
+  }
   if ('example' in schema) {
     schema['examples'] ??= [schema['example']!];
     delete schema['example'];
   }
-  for (const [flag, bound] of [['exclusiveMinimum', 'minimum'], ['exclusiveMaximum', 'maximum']] as const) {
+  for (const [flag, bound] of [
+    ['exclusiveMinimum', 'minimum'],
+    ['exclusiveMaximum', 'maximum'],
+  ] as const) {
     if (typeof schema[flag] !== 'boolean') continue;
-    if (schema[flag] === true) {
+    if (schema[flag]) {
       schema[flag] = schema[bound]!;
       delete schema[bound];
     } else delete schema[flag];
   }
+  // TypeScript has one kind of number: a field whose example is whole is whole.
+  const isWhole = Array.isArray(schema['examples']) && schema['examples'].every(Number.isInteger);
+  if (isWhole && schema['type'] === 'number') schema['type'] = 'integer';
+  if (isWhole && Array.isArray(schema['type']))
+    schema['type'] = schema['type'].map((each) => (each === 'number' ? 'integer' : each));
+  // The order of a union is the compiler's, and changes with what it compiled before: sorted, the golden file stays.
+  if (Array.isArray(schema['enum']))
+    schema['enum'].sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
   const nullable = schema['nullable'] === true;
   delete schema['nullable'];
+  // An example of null does not survive the decorators.
+  if (nullable || (Array.isArray(schema['type']) && schema['type'].includes('null')))
+    schema['examples'] ??= [null];
   if (!nullable) return;
   const { type } = schema;
   if (typeof type === 'string') {
@@ -69,5 +89,7 @@ function convert(schema: Node): void {
   const { allOf, $ref, ...rest } = schema;
   if (allOf === undefined && $ref === undefined) return;
   for (const key of Object.keys(schema)) delete schema[key];
-  Object.assign(schema, rest, { anyOf: [...((allOf as Json[] | undefined) ?? [{ $ref: $ref! }]), { type: 'null' }] });
+  Object.assign(schema, rest, {
+    anyOf: [...((allOf as Json[] | undefined) ?? [{ $ref: $ref! }]), { type: 'null' }],
+  });
 }

@@ -10,7 +10,9 @@ import { createDocument } from './document.js';
 // Writes the OpenAPI document to standard output. The application is made as always, over a database that nobody connects
 // to; it is the built one, because descriptions come from comments and only the build reads them.
 const config = loadConfig({});
-const database = new Database(createDataSource({ url: 'postgres://nowhere', applicationName: 'openapi', poolMax: 1 }));
+const database = new Database(
+  createDataSource({ url: 'postgres://nowhere', applicationName: 'openapi', poolMax: 1 }),
+);
 const app = await createHttpApp({
   config,
   database,

@@ -1,10 +1,23 @@
 /** What a customer does, in the order of a first day. */
 export const TAGS = [
   { name: 'Subscribers', description: 'Your customers: the accounts that receive events.' },
-  { name: 'Endpoints', description: 'The URLs of a subscriber, with the events each gets, their secrets and their states.' },
-  { name: 'Event types', description: 'The catalogue of what can happen, with versions and example payloads.' },
-  { name: 'Publish', description: 'Send events. Answered 202 once they are safe; delivery follows by itself.' },
-  { name: 'Deliveries', description: 'What was sent where, with every attempt: why did X not arrive? Resend it.' },
+  {
+    name: 'Endpoints',
+    description: 'The URLs of a subscriber, with the events each gets, their secrets and their states.',
+  },
+  {
+    name: 'Event types',
+    description: 'The catalogue of what can happen, with versions and example payloads.',
+  },
+  {
+    name: 'Publish',
+    description: 'Send events. Answered 202 once they are safe; delivery follows by itself.',
+  },
+  { name: 'Events', description: 'What was published, and where each event went.' },
+  {
+    name: 'Deliveries',
+    description: 'What was sent where, with every attempt: why did X not arrive? Resend it.',
+  },
   { name: 'Replays', description: 'Resend a whole span of deliveries at once.' },
   { name: 'Operations', description: 'For those who run Posthorn: health and metrics.' },
 ];

@@ -25,7 +25,8 @@ declare module 'fastify' {
 }
 
 export function callerOf(request: FastifyRequest): Caller {
-  if (!request.caller) throw new Error(`Bug: no caller on ${request.method} ${request.routeOptions.url ?? ''}`);
+  if (!request.caller)
+    throw new Error(`Bug: no caller on ${request.method} ${request.routeOptions.url ?? ''}`);
   return request.caller;
 }
 

@@ -8,8 +8,8 @@ const QUOTED = /^"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"$/;
 export function readIdempotencyKey(header: string | string[] | undefined): string | undefined {
   if (header === undefined) return undefined;
   const text = Array.isArray(header) ? header.join(', ') : header;
-  const key = QUOTED.exec(text)?.[1]?.replace(/\\(["\\])/g, '$1') ?? text;
-  if (!PLAIN.test(key) || key.length > IDEMPOTENCY_KEY_LENGTH_MAX)
+  const key = text.startsWith('"') ? QUOTED.exec(text)?.[1]?.replace(/\\(["\\])/g, '$1') : text;
+  if (key === undefined || !PLAIN.test(key) || key.length > IDEMPOTENCY_KEY_LENGTH_MAX)
     throw new Problem(
       'invalid_idempotency_key',
       `An Idempotency-Key has 1 to ${IDEMPOTENCY_KEY_LENGTH_MAX} visible ASCII characters, without blanks.`,

@@ -16,7 +16,8 @@ export function readJsonBodies(fastify: FastifyInstance): void {
       try {
         const text = decode(bytes);
         if (text === '') done(null, undefined);
-        else done(null, request.routeOptions.url! in RAW_BODY_LIMITS ? text : parseJson(text));
+        else
+          done(null, Object.hasOwn(RAW_BODY_LIMITS, request.routeOptions.url ?? '') ? text : parseJson(text));
       } catch (error) {
         done(error as Error);
       }
@@ -34,7 +35,8 @@ function decode(bytes: Buffer): string {
   } catch {
     throw new Problem('invalid_json', 'The body is not valid UTF-8.');
   }
-  if (text.startsWith('\ufeff')) throw new Problem('invalid_json', 'The body starts with a byte order mark. Leave it out.');
+  if (text.startsWith('\ufeff'))
+    throw new Problem('invalid_json', 'The body starts with a byte order mark. Leave it out.');
   return text;
 }
 
@@ -42,7 +44,9 @@ function decode(bytes: Buffer): string {
 export function parseJson(text: string): unknown {
   // Looked at before it is parsed: whatever walks the value later may recurse.
   if (depthOf(text) > JSON_DEPTH_MAX)
-    throw new Problem('invalid_json', `The body is nested deeper than ${JSON_DEPTH_MAX} levels.`, { limit: JSON_DEPTH_MAX });
+    throw new Problem('invalid_json', `The body is nested deeper than ${JSON_DEPTH_MAX} levels.`, {
+      limit: JSON_DEPTH_MAX,
+    });
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -50,7 +54,8 @@ export function parseJson(text: string): unknown {
     throw new Problem('invalid_json', whereOf(error));
   }
   // JSON.parse makes a harmless own property of it; the next `target[key] = …` of anyone would not.
-  if (MAY_NAME_PROTO.test(text) && hasProtoKey(value)) throw new Problem('invalid_json', 'A field must not be called __proto__.');
+  if (MAY_NAME_PROTO.test(text) && hasProtoKey(value))
+    throw new Problem('invalid_json', 'A field must not be called __proto__.');
   return value;
 }
 
@@ -88,5 +93,7 @@ function depthOf(text: string): number {
 /** V8 quotes the text around the error, and that text may be a secret: only the place is told. */
 function whereOf(error: unknown): string {
   const position = /position (\d+)/.exec((error as Error).message)?.[1];
-  return position ? `The body is not valid JSON at character ${position}.` : 'The body is not valid JSON: it ends too early or has a stray character.';
+  return position
+    ? `The body is not valid JSON at character ${position}.`
+    : 'The body is not valid JSON: it ends too early or has a stray character.';
 }

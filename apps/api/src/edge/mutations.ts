@@ -61,9 +61,13 @@ export class Mutations {
       case 'fresh':
         return undefined;
       case 'in_use':
-        throw new Problem('idempotency_key_in_use', 'The first request with this key is still running; ask again.', {
-          retryAfterSeconds: 1,
-        });
+        throw new Problem(
+          'idempotency_key_in_use',
+          'The first request with this key is still running; ask again.',
+          {
+            retryAfterSeconds: 1,
+          },
+        );
       case 'reused':
         throw new Problem('idempotency_key_reused', 'This key was used with another body. Take a new key.');
       default:
@@ -71,7 +75,12 @@ export class Mutations {
     }
   }
 
-  private async audit(tx: Tx, caller: Caller, request: FastifyRequest, done: Mutated<unknown>): Promise<void> {
+  private async audit(
+    tx: Tx,
+    caller: Caller,
+    request: FastifyRequest,
+    done: Mutated<unknown>,
+  ): Promise<void> {
     const body = done.body as { id?: unknown } | undefined;
     const params = Object.values((request.params ?? {}) as Record<string, string>);
     await auditRepository.insert(tx, {
@@ -93,10 +102,13 @@ const SCOPE_LENGTH_MAX = 512;
 export function claimOf(caller: Caller, request: FastifyRequest): IdempotencyClaim | undefined {
   const key = readIdempotencyKey(request.headers['idempotency-key']);
   if (key === undefined) return undefined;
-  const path = request.url.split('?', 1)[0]!;
+  const path = request.url.split('?', 1)[0];
   const scope = `${caller.keyId} ${request.method} ${path}`;
   return {
-    scope: scope.length <= SCOPE_LENGTH_MAX ? scope : `${caller.keyId} ${request.method} ${sha256(path).toString('hex')}`,
+    scope:
+      scope.length <= SCOPE_LENGTH_MAX
+        ? scope
+        : `${caller.keyId} ${request.method} ${sha256(path).toString('hex')}`,
     key,
     fingerprint: sha256(request.rawBody ?? Buffer.alloc(0)),
   };

@@ -31,7 +31,12 @@ export function parsePage(
 
 /** One page of rows that were asked for with `limit + 1`: the one too many only says that there is a next page. */
 export function pageOf<Row>(rows: Row[], limit: number, keyOf: (row: Row) => string): Page<Row>;
-export function pageOf<Row, T>(rows: Row[], limit: number, keyOf: (row: Row) => string, view: (row: Row) => T): Page<T>;
+export function pageOf<Row, T>(
+  rows: Row[],
+  limit: number,
+  keyOf: (row: Row) => string,
+  view: (row: Row) => T,
+): Page<T>;
 export function pageOf<Row, T>(
   rows: Row[],
   limit: number,

@@ -25,12 +25,17 @@ export class ProblemFilter implements ExceptionFilter {
     request.problemCode = problem.code;
     if (problem.status >= 500) {
       const route = request.routeOptions.url ?? '';
-      this.logger.error({ method: request.method, route, requestId: request.id, err: error }, 'request.failed');
+      this.logger.error(
+        { method: request.method, route, requestId: request.id, err: error },
+        'request.failed',
+      );
     }
     if (reply.sent) return;
     if (problem.code === 'unauthenticated') reply.header('www-authenticate', 'Bearer realm="posthorn"');
-    if (problem.code === 'method_not_allowed') reply.header('allow', this.routes.allowed(request.url).join(', '));
-    if (problem.extra.retryAfterSeconds !== undefined) reply.header('retry-after', String(problem.extra.retryAfterSeconds));
+    if (problem.code === 'method_not_allowed')
+      reply.header('allow', this.routes.allowed(request.url).join(', '));
+    if (problem.extra.retryAfterSeconds !== undefined)
+      reply.header('retry-after', String(problem.extra.retryAfterSeconds));
     void reply
       .code(problem.status)
       .header('content-type', 'application/problem+json')
@@ -79,8 +84,12 @@ function fromHttp(status: number, request: FastifyRequest, routes: RouteTable): 
     case 415:
       return new Problem('unsupported_media_type', 'Send the body as application/json.');
     default: {
-      const code: ErrorCode = status === 503 ? 'unavailable' : status < 500 ? 'invalid_request' : 'internal_error';
-      return new Problem(code, status < 500 ? 'The request could not be read.' : 'The request failed on our side.');
+      const code: ErrorCode =
+        status === 503 ? 'unavailable' : status < 500 ? 'invalid_request' : 'internal_error';
+      return new Problem(
+        code,
+        status < 500 ? 'The request could not be read.' : 'The request failed on our side.',
+      );
     }
   }
 }

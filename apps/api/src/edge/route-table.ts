@@ -19,10 +19,12 @@ export class RouteTable {
 
   /** The methods that some route has for this path: empty when the path itself is unknown. */
   allowed(url: string): string[] {
-    const segments = url.split('?', 1)[0]!.split('/');
+    const segments = url.split('?', 1)[0].split('/');
     const methods = this.routes
       .filter((route) => route.segments.length === segments.length)
-      .filter((route) => route.segments.every((each, at) => each === segments[at] || isParameter(each, segments[at]!)))
+      .filter((route) =>
+        route.segments.every((each, at) => each === segments[at] || isParameter(each, segments[at])),
+      )
       .flatMap((route) => route.methods);
     return [...new Set(methods)].sort();
   }

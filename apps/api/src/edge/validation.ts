@@ -24,37 +24,69 @@ export class DtoPipe extends ValidationPipe {
   override async transform(value: unknown, metadata: ArgumentMetadata): Promise<unknown> {
     if (metadata.type === 'body' && value != null && (typeof value !== 'object' || Array.isArray(value)))
       throw refusal([{ pointer: '', detail: 'must be a JSON object' }]);
+    // class-transformer leaves this name out without a word; every other unknown field is refused.
+    if (metadata.type === 'body' && value != null && Object.hasOwn(value, 'constructor'))
+      throw refusal([{ pointer: '/constructor', detail: UNKNOWN_FIELD }]);
     try {
       return await super.transform(value, metadata);
     } catch (error) {
       if (!(error instanceof Invalid)) throw error;
-      throw refusal(fieldProblems(error.errors, metadata.type === 'body' ? '/' : ''));
+      throw refusal(
+        fieldProblems(error.errors, metadata.type === 'body' ? '/' : ''),
+        firstLimit(error.errors),
+      );
     }
   }
+
+  /**
+   * Would delete fields called `constructor` or `prototype` from metadata and examples, where they are names like any
+   * other. What it guards against is refused when the body is parsed (json-body.ts).
+   */
+  protected override stripProtoKeys(): void {}
 }
+
+const UNKNOWN_FIELD = 'is not a field of this';
 
 // The answer stays readable, and a list of a thousand wrong values does not become a megabyte.
 const FIELDS_MAX = 20;
 
-function refusal(errors: FieldProblem[]): Problem {
+function refusal(errors: FieldProblem[], limit?: number): Problem {
   const first = errors[0];
   const where = first === undefined || first.pointer === '' ? 'The body' : `\`${first.pointer}\``;
   const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : '';
   return new Problem('invalid_request', `${where} ${first?.detail ?? 'is wrong'}${more}.`, {
     errors: errors.slice(0, FIELDS_MAX),
+    ...(limit === undefined ? {} : { limit }),
   });
+}
+
+/** The rule to tell of: the first as written. Decorators run from the last, so a missing text would be "too long". */
+function brokenRule(error: ValidationError): string | undefined {
+  return Object.keys(error.constraints ?? {}).at(-1);
 }
 
 /** Depth first, in the order of the fields. A field of the body becomes a JSON pointer, a parameter keeps its name. */
 function fieldProblems(errors: ValidationError[], prefix: string): FieldProblem[] {
   return errors.flatMap((error) => {
     const pointer = prefix + escapePointer(error.property);
-    const own = Object.entries(error.constraints ?? {}).map(([rule, text]) => ({
-      pointer,
-      detail: rule === 'whitelistValidation' ? 'is not a field of this' : withoutName(text, error.property),
-    }));
-    return [...own, ...fieldProblems(error.children ?? [], `${pointer}/`)];
+    const rule = brokenRule(error);
+    const text = rule === undefined ? '' : error.constraints![rule];
+    const detail = rule === 'whitelistValidation' ? UNKNOWN_FIELD : withoutName(text, error.property);
+    return [
+      ...(rule === undefined ? [] : [{ pointer, detail }]),
+      ...fieldProblems(error.children ?? [], `${pointer}/`),
+    ];
   });
+}
+
+/** The bound that the first field over one was over: rules that have one name it in their context (field-rules.ts). */
+function firstLimit(errors: ValidationError[]): number | undefined {
+  for (const error of errors) {
+    const context = error.contexts?.[brokenRule(error) ?? ''] as { limit?: number } | undefined;
+    const limit = context?.limit ?? firstLimit(error.children ?? []);
+    if (limit !== undefined) return limit;
+  }
+  return undefined;
 }
 
 /** class-validator's sentences begin with the field's name, which the pointer says already. */

@@ -1,4 +1,9 @@
-import { DisableEndpointDto, RotateSecretDto, type EndpointDto, type EndpointSecretsDto } from '@app/contracts';
+import {
+  DisableEndpointDto,
+  RotateSecretDto,
+  type EndpointDto,
+  type EndpointSecretsDto,
+} from '@app/contracts';
 import { toPublicId } from '@app/domain';
 import { Endpoints, EndpointSecrets, EndpointStates } from '@app/endpoints';
 import { Database, type EndpointRow, type Tx } from '@app/persistence';
@@ -121,7 +126,11 @@ export class EndpointActionsController {
     );
   }
 
-  private act(caller: Caller, request: FastifyRequest, work: (tx: Tx) => Promise<EndpointRow>): Promise<EndpointDto> {
+  private act(
+    caller: Caller,
+    request: FastifyRequest,
+    work: (tx: Tx) => Promise<EndpointRow>,
+  ): Promise<EndpointDto> {
     return this.mutations.run(caller, request, async (tx) => {
       const endpoint = await work(tx);
       return { status: 200, body: endpointView(endpoint), subscriberId: endpoint.subscriberId };

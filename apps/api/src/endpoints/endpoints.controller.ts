@@ -35,7 +35,13 @@ export class EndpointsController {
    */
   @Post()
   @RequireScope('endpoints:write')
-  @ApiProblems('not_found', 'invalid_endpoint_url', 'invalid_custom_header', 'invalid_secret', 'limit_reached')
+  @ApiProblems(
+    'not_found',
+    'invalid_endpoint_url',
+    'invalid_custom_header',
+    'invalid_secret',
+    'limit_reached',
+  )
   create(
     @CurrentCaller() caller: Caller,
     @Param('subscriber') subscriber: string,
@@ -44,7 +50,11 @@ export class EndpointsController {
   ): Promise<CreatedEndpointDto> {
     return this.mutations.run(caller, request, async (tx) => {
       const { endpoint, secret } = await this.endpoints.register(tx, caller.scope, subscriber, body);
-      return { status: 201, body: { ...endpointView(endpoint), secret }, subscriberId: endpoint.subscriberId };
+      return {
+        status: 201,
+        body: { ...endpointView(endpoint), secret },
+        subscriberId: endpoint.subscriberId,
+      };
     });
   }
 
@@ -88,7 +98,12 @@ export class EndpointsController {
     @Req() request: FastifyRequest,
   ): Promise<EndpointDto> {
     return this.mutations.run(caller, request, async (tx) => {
-      const changed = await this.endpoints.change(tx, caller.scope, endpointReference(subscriber, endpoint), body);
+      const changed = await this.endpoints.change(
+        tx,
+        caller.scope,
+        endpointReference(subscriber, endpoint),
+        body,
+      );
       return { status: 200, body: endpointView(changed), subscriberId: changed.subscriberId };
     });
   }

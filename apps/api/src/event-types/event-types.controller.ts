@@ -37,7 +37,10 @@ export class EventTypesController {
     @Req() request: FastifyRequest,
   ): Promise<EventTypeDto> {
     return this.mutations.run(caller, request, async (tx) => {
-      const type = await this.eventTypes.register(tx, caller.scope, { ...body, versions: changesOf(body.versions) });
+      const type = await this.eventTypes.register(tx, caller.scope, {
+        ...body,
+        versions: changesOf(body.versions),
+      });
       return { status: 201, body: eventTypeView(type), object: type.name };
     });
   }
@@ -70,7 +73,10 @@ export class EventTypesController {
     @Req() request: FastifyRequest,
   ): Promise<EventTypeDto> {
     return this.mutations.run(caller, request, async (tx) => {
-      const type = await this.eventTypes.change(tx, caller.scope, name, { ...body, versions: changesOf(body.versions) });
+      const type = await this.eventTypes.change(tx, caller.scope, name, {
+        ...body,
+        versions: changesOf(body.versions),
+      });
       return { status: 200, body: eventTypeView(type), object: type.name };
     });
   }
@@ -80,7 +86,11 @@ export class EventTypesController {
   @HttpCode(204)
   @RequireScope('admin')
   @ApiProblems('not_found')
-  delete(@CurrentCaller() caller: Caller, @Param('name') name: string, @Req() request: FastifyRequest): Promise<void> {
+  delete(
+    @CurrentCaller() caller: Caller,
+    @Param('name') name: string,
+    @Req() request: FastifyRequest,
+  ): Promise<void> {
     return this.mutations.run<void>(caller, request, async (tx) => {
       await this.eventTypes.delete(tx, caller.scope, name);
       return { status: 204, body: undefined, object: name };

@@ -30,7 +30,12 @@ export class EventsReadController {
       until: instantFilter('until', query.until),
     };
     const rows = await this.read.list(caller.scope, filter, page);
-    return pageOf(rows, page.limit, (row) => row.key, (row) => row.item);
+    return pageOf(
+      rows,
+      page.limit,
+      (row) => row.key,
+      (row) => row.item,
+    );
   }
 
   /** Show one event: its payload, byte for byte as published, and its deliveries. */

@@ -24,7 +24,8 @@ export class HealthController {
   async ready(): Promise<ReadyDto> {
     const checks = await this.readiness.check();
     const down = Object.keys(checks).filter((name) => checks[name] !== 'up');
-    if (down.length > 0) throw new Problem('unavailable', `Not ready: ${down.join(', ')}.`, { retryAfterSeconds: 5 });
+    if (down.length > 0)
+      throw new Problem('unavailable', `Not ready: ${down.join(', ')}.`, { retryAfterSeconds: 5 });
     return { status: 'up', checks };
   }
 }

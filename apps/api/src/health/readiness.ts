@@ -25,7 +25,8 @@ export class Readiness {
       ])
       .then(
         (result) => result.details,
-        (error: { getResponse?(): unknown }) => (error.getResponse?.() as { details?: unknown } | undefined)?.details,
+        (error: { getResponse?(): unknown }) =>
+          (error.getResponse?.() as { details?: unknown } | undefined)?.details,
       );
     if (!answer) throw new Error('Bug: terminus answered without details');
     const details = Object.entries(answer as Record<string, { status: string }>);

@@ -1,4 +1,11 @@
-import { ListReplaysQueryDto, Problem, ReplayDto, ReplayPageDto, StartedReplayDto, StartReplayDto } from '@app/contracts';
+import {
+  ListReplaysQueryDto,
+  Problem,
+  ReplayDto,
+  ReplayPageDto,
+  StartedReplayDto,
+  StartReplayDto,
+} from '@app/contracts';
 import { findSubscriber, Replays, StartReplay } from '@app/console';
 import { fromPublicId } from '@app/domain';
 import { Body, Controller, Delete, Get, HttpCode, Param, Post, Query, Req } from '@nestjs/common';
@@ -59,7 +66,12 @@ export class ReplaysController {
   async list(@CurrentCaller() caller: Caller, @Query() query: ListReplaysQueryDto): Promise<ReplayPageDto> {
     const page = parsePage(query);
     const rows = await this.replays.list(caller.scope, query.state, page);
-    return pageOf(rows, page.limit, (row) => row.key, (row) => row.item);
+    return pageOf(
+      rows,
+      page.limit,
+      (row) => row.key,
+      (row) => row.item,
+    );
   }
 
   /** Show how far a replay is. */
@@ -82,7 +94,8 @@ export class ReplaysController {
   ): Promise<ReplayDto> {
     return this.mutations.run(caller, request, async (tx) => {
       const body = await this.replays.cancel(tx, caller.scope, replayId(replay));
-      const subscriberId = body.filters.subscriber === null ? undefined : fromPublicId('sub', body.filters.subscriber);
+      const subscriberId =
+        body.filters.subscriber === null ? undefined : fromPublicId('sub', body.filters.subscriber);
       return { status: 200, body, subscriberId };
     });
   }

@@ -55,7 +55,10 @@ export class SubscribersController {
   @Get(':subscriber')
   @RequireScope('subscribers:read')
   @ApiProblems('not_found')
-  async get(@CurrentCaller() caller: Caller, @Param('subscriber') subscriber: string): Promise<SubscriberDto> {
+  async get(
+    @CurrentCaller() caller: Caller,
+    @Param('subscriber') subscriber: string,
+  ): Promise<SubscriberDto> {
     return subscriberView(await this.subscribers.get(this.database, caller.scope, subscriber));
   }
 

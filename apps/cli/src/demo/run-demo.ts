@@ -32,7 +32,8 @@ export async function runDemo(
       console.log(asLine(arrival));
     },
   );
-  endings.push(() => receiver.close());
+  // Before everything that was started earlier, so ended after it: what is on its way to the receiver still arrives.
+  endings.unshift(() => receiver.close());
 
   const api = new DemoApi(apiUrl, await makeKey(databaseUrl));
   const subscriber = `demo-${systemClock.now().toISOString().replace(/\D/g, '').slice(0, 14)}`;
@@ -42,15 +43,15 @@ export async function runDemo(
     `/v1/subscribers/${subscriber}/endpoints`,
     endpoint,
   ));
-  console.log(`\nDemo: subscriber ${subscriber} receives at ${receiver.url}\n`);
+  console.log(`\nDemo: subscriber ${subscriber} receives at ${receiver.url}`);
 
   for (const { type } of DEMO_EVENTS) await api.postOnce('/v1/event-types', { name: type });
-  const published = await Promise.all(
-    DEMO_EVENTS.map(({ type, data }) => api.post<{ id: string }>('/v1/events', { subscriber, type, data })),
-  );
   const failing = DEMO_EVENTS.find((event) => event.failsTwice)!.type;
   console.log(
-    `${published.length} events accepted. ${failing} is answered 503 twice; its retries come after 2.5–7.5 s and 15–45 s.`,
+    `Publishing ${DEMO_EVENTS.length} events. ${failing} is answered 503 twice: the retry schedule sends it again after 2.5 to 7.5 s, then after 15 to 45 s.\n`,
+  );
+  const published = await Promise.all(
+    DEMO_EVENTS.map(({ type, data }) => api.post<{ id: string }>('/v1/events', { subscriber, type, data })),
   );
 
   const path = `/v1/deliveries?subscriber=${subscriber}`;
@@ -92,7 +93,8 @@ function makeKey(databaseUrl: string): Promise<string> {
 }
 
 function asLine({ webhookId, eventType, attempt, answered, verified }: Arrival): string {
-  const time = systemClock.now().toISOString().slice(11, 23);
+  const now = systemClock.now();
+  const time = `${now.toTimeString().slice(0, 8)}.${String(now.getMilliseconds()).padStart(3, '0')}`;
   const signature = verified ? 'signature verified ✓' : 'signature WRONG ✗';
   return `${time}  ${eventType.padEnd(20)}  ${webhookId}  attempt ${attempt}  answered ${answered}  ${signature}`;
 }

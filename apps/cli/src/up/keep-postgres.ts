@@ -1,51 +1,63 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '@app/embedded-postgres';
 import { CliError, messageOf } from '../cli-error.js';
-import { isAlive, markOf } from './run-file.js';
+import { isAlive, markOf, type ProcessMark } from './run-file.js';
 
 const LOOK_EVERY_MS = 1_000;
 const AGAIN_MS = 2_000;
 
-/** The embedded PostgreSQL of this data directory, started again on the same port should it die under us. */
-export async function keepPostgres(
-  dataDir: string,
-  say: (line: string) => void,
-): Promise<{ url: string; stop(): Promise<void> }> {
-  let server = await startOwned(dataDir, say);
-  let mark = await markOf(server.pid);
-  let stopping = false;
-  let looking: Promise<void> = Promise.resolve();
+/** The embedded PostgreSQL of a data directory, started again on the same port should it die under us. */
+export class KeptPostgres {
+  private readonly stopping = new AbortController();
+  private readonly watching: Promise<void>;
 
-  const look = async (): Promise<void> => {
-    if (await isAlive(mark)) return;
-    say('PostgreSQL ended; starting it again');
-    while (!stopping) {
+  private constructor(
+    private server: EmbeddedPostgres,
+    private mark: ProcessMark,
+    private readonly dataDir: string,
+    private readonly say: (line: string) => void,
+  ) {
+    this.watching = this.watch();
+  }
+
+  /** @throws CliError when it cannot start, or belongs to another process */
+  static async start(dataDir: string, say: (line: string) => void): Promise<KeptPostgres> {
+    const server = await startOwned(dataDir, say);
+    return new KeptPostgres(server, await markOf(server.pid), dataDir, say);
+  }
+
+  get url(): string {
+    return this.server.url();
+  }
+
+  async stop(): Promise<void> {
+    this.stopping.abort();
+    await this.watching;
+    await this.server.stop();
+  }
+
+  private async watch(): Promise<void> {
+    while (await this.pause(LOOK_EVERY_MS)) if (!(await isAlive(this.mark))) await this.startAgain();
+  }
+
+  private async startAgain(): Promise<void> {
+    this.say('PostgreSQL ended; starting it again');
+    do {
       try {
-        server = await startOwned(dataDir, say, server.port);
-        mark = await markOf(server.pid);
-        return say('PostgreSQL runs again');
+        this.server = await startOwned(this.dataDir, this.say, this.server.port);
+        this.mark = await markOf(this.server.pid);
+        this.say('PostgreSQL runs again');
+        return;
       } catch (error) {
-        say(messageOf(error));
-        await delay(AGAIN_MS);
+        this.say(messageOf(error));
       }
-    }
-  };
-  let timer: NodeJS.Timeout;
-  const lookLater = () => {
-    timer = setTimeout(() => (looking = look().then(lookLater)), LOOK_EVERY_MS);
-  };
-  lookLater();
+    } while (await this.pause(AGAIN_MS));
+  }
 
-  return {
-    url: server.url(),
-    stop: async () => {
-      stopping = true;
-      clearTimeout(timer);
-      await looking;
-      clearTimeout(timer);
-      await server.stop();
-    },
-  };
+  /** False when it was cut short because we end. */
+  private pause(ms: number): Promise<boolean> {
+    return delay(ms, true, { signal: this.stopping.signal }).catch(() => false);
+  }
 }
 
 async function startOwned(

@@ -12,6 +12,7 @@ const LAST_BYTES = 4096;
  */
 export class LogFile {
   private readonly timer: NodeJS.Timeout;
+  private openedAt = 0;
 
   constructor(readonly path: string) {
     mkdirSync(dirname(path), { recursive: true });
@@ -21,6 +22,7 @@ export class LogFile {
 
   /** For a child's stdout and stderr; the caller closes it once the child has its own. */
   open(): number {
+    this.openedAt = this.size();
     return openSync(this.path, 'a', 0o600);
   }
 
@@ -28,11 +30,11 @@ export class LogFile {
     clearInterval(this.timer);
   }
 
-  /** What it said last, for a sentence about why it ended. */
+  /** What was said last since it was opened, for a sentence about why its writer ended. */
   lastLines(): string {
     const size = this.size();
+    const buffer = Buffer.alloc(Math.min(Math.max(size - this.openedAt, 0), LAST_BYTES));
     const file = openSync(this.path, 'r');
-    const buffer = Buffer.alloc(Math.min(size, LAST_BYTES));
     readSync(file, buffer, 0, buffer.length, size - buffer.length);
     closeSync(file);
     return buffer.toString().trim().split('\n').slice(-LAST_LINES).join('\n');
@@ -43,6 +45,7 @@ export class LogFile {
     try {
       copyFileSync(this.path, `${this.path}.1`);
       truncateSync(this.path);
+      this.openedAt = 0;
     } catch {
       // A full disk: better a long log than no deliveries.
     }

@@ -11,12 +11,20 @@ export async function outwaitOrphans(orphans: ProcessMark[], say: (line: string)
   if (left.length > 0) say(`an earlier run was killed; waiting for what it was doing (pid ${pids(left)})`);
   for (const end = Date.now() + LEAVE_MS; left.length > 0 && Date.now() < end; left = await alive(left))
     await delay(LOOK_EVERY_MS);
-  for (const { pid } of left) process.kill(pid, 'SIGKILL');
+  for (const { pid } of left) kill(pid);
 }
 
 async function alive(marks: ProcessMark[]): Promise<ProcessMark[]> {
   const answers = await Promise.all(marks.map(isAlive));
   return marks.filter((_, at) => answers[at]);
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // Gone meanwhile; or another user's, and then its port is reported as taken.
+  }
 }
 
 function pids(marks: ProcessMark[]): string {

@@ -42,14 +42,16 @@ export async function holdDataDir(dataDir: string): Promise<Hold> {
   const save = () => replace(path, run);
   const orphans = await take(path, dataDir, run);
   let saving: Promise<void> = Promise.resolve();
+  let released = false;
   return {
     orphans,
     note: (change) => {
       Object.assign(run, change);
-      return (saving = saving.then(save));
+      return (saving = saving.then(() => (released ? undefined : save())));
     },
     release: async () => {
-      await saving;
+      released = true;
+      await saving.catch(() => {});
       await rm(path, { force: true });
     },
   };

@@ -2,7 +2,8 @@
 export class Stopped extends Error {}
 
 export interface StopRequest {
-  readonly requested: boolean;
+  /** @throws Stopped between two steps that must not be cut */
+  check(): void;
   /** Resolves when somebody wants us to end. */
   readonly happens: Promise<void>;
   /** The wait, or Stopped when a request comes first. */
@@ -27,8 +28,8 @@ export function listenForStop(): StopRequest {
   });
   stopped.catch(() => {});
   return {
-    get requested() {
-      return requested;
+    check: () => {
+      if (requested) throw new Stopped();
     },
     happens,
     before: async (wait) => {

@@ -22,13 +22,13 @@ export function welcome(apiUrl: string, { adminKey, example }: Prepared, config:
 
 /** In double quotes what the shell may fill in, in single quotes what it must not touch. */
 function curlLine(apiUrl: string, key: string): string {
-  const event = { ...{ subscriber: EXAMPLE.subscriber, type: EXAMPLE.eventType }, data: { hello: 'world' } };
+  const event = { subscriber: EXAMPLE.subscriber, type: EXAMPLE.eventType, data: { hello: 'world' } };
   return `curl -sS ${apiUrl}/v1/events -H "Authorization: Bearer ${key}" -H 'content-type: application/json' -d '${JSON.stringify(event)}'`;
 }
 
 /** How this very command line tool is called again: with this Node, which may not be the machine's. */
 function ourselves(): string {
-  return [process.execPath, process.argv[1]!].map((path) => relative('', path)).join(' ');
+  return [process.execPath, process.argv[1]].map((path) => relative('', path)).join(' ');
 }
 
 /** Where people reach the api; an address that means "all" is no place to go to. */

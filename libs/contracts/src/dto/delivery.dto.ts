@@ -1,4 +1,10 @@
-import { FAILURE_CLASSES, type CancelReason, type DeliveryStatus, type FailureClass, type Trigger } from '@app/domain';
+import {
+  FAILURE_CLASSES,
+  type CancelReason,
+  type DeliveryStatus,
+  type FailureClass,
+  type Trigger,
+} from '@app/domain';
 import { IsIn, IsOptional, IsString, Length, Matches } from 'class-validator';
 import { EVENT_TYPE_LENGTH_MAX, EXTERNAL_ID_LENGTH_MAX } from '../limits.js';
 import { IsPlainText } from './field-rules.js';

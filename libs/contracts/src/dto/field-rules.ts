@@ -1,4 +1,4 @@
-import { Transform } from 'class-transformer';
+import { Transform, Type } from 'class-transformer';
 import { ValidateBy, ValidateIf, type ValidationOptions } from 'class-validator';
 
 /** Absent is fine, null is not: for PATCH, where null takes a value away and a name cannot be taken away. */
@@ -7,8 +7,14 @@ export const IfPresent = () => ValidateIf((_, value) => value !== undefined);
 /** Absent and null are fine: for PATCH, where null takes the value away. */
 export const IfNotNull = () => ValidateIf((_, value) => value !== undefined && value !== null);
 
-/** The value as it was parsed. class-transformer would copy it and drop keys such as `constructor`. */
-export const AsGiven = () => Transform(({ obj, key }) => (obj as Record<string, unknown>)[key]);
+/**
+ * The value as it was parsed. class-transformer would copy it, drop some keys, and crash on an object with the key
+ * `constructor`. The type is a lie that keeps it from walking inside; what it makes of it is then thrown away.
+ */
+export const AsGiven = (): PropertyDecorator => (target, property) => {
+  Type(() => Boolean)(target, property);
+  Transform(({ obj, key }) => (obj as Record<string, unknown>)[key])(target, property);
+};
 
 /** For rules about a length or a count: the answer then carries the bound as `limit`. */
 export const atMost = (limit: number): ValidationOptions => ({ context: { limit } });
@@ -52,7 +58,8 @@ export const IsTexts = (bounds: TextsBounds) =>
   });
 
 function textsProblem(value: unknown, bounds: TextsBounds): string | null {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return 'must be an object of texts';
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    return 'must be an object of texts';
   const entries = Object.entries(value);
   if (entries.length > bounds.entriesMax) return `must have at most ${bounds.entriesMax} entries`;
   for (const [name, text] of entries) {

@@ -16,7 +16,10 @@ export const EVENT_TYPE_NAME: Pattern = [
 // The zone must be said: a local time would mean something else on every machine.
 export const INSTANT: Pattern = [
   /^\d{4}-(0\d|1[0-2])-([0-2]\d|3[01])(T([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d))?$/,
-  { message: '$property must be an ISO 8601 date, or date and time with its zone, such as 2026-11-22T09:30:00Z' },
+  {
+    message:
+      '$property must be an ISO 8601 date, or date and time with its zone, such as 2026-11-22T09:30:00Z',
+  },
 ];
 
 // An external id never begins with sub_, so what does is our id, or misspelt.

@@ -19,9 +19,15 @@ export function checkPatterns(patterns: string[]): string[] {
   const errors = patterns.flatMap((pattern, at) =>
     isEventTypePattern(pattern)
       ? []
-      : [{ pointer: `/eventTypes/${at}`, detail: 'must be a type such as invoice.paid, a family such as invoice.*, or *' }],
+      : [
+          {
+            pointer: `/eventTypes/${at}`,
+            detail: 'must be a type such as invoice.paid, a family such as invoice.*, or *',
+          },
+        ],
   );
-  if (errors.length > 0) throw new Problem('invalid_request', 'eventTypes has a pattern that is none.', { errors });
+  if (errors.length > 0)
+    throw new Problem('invalid_request', 'eventTypes has a pattern that is none.', { errors });
   if (unique.length === 0 || unique.length > EVENT_TYPE_PATTERNS_MAX)
     throw new Problem('invalid_request', `eventTypes has 1 to ${EVENT_TYPE_PATTERNS_MAX} patterns.`, {
       limit: EVENT_TYPE_PATTERNS_MAX,
@@ -34,9 +40,10 @@ export function checkPatterns(patterns: string[]): string[] {
 export function checkHeaders(headers: Record<string, string>): Record<string, string> {
   const problems = checkCustomHeaders(headers);
   if (problems.length === 0) return headers;
-  throw new Problem('invalid_custom_header', problems[0]!.message, {
+  throw new Problem('invalid_custom_header', problems[0].message, {
     errors: problems.map((each) => ({
-      pointer: each.name === '' ? '/headers' : `/headers/${each.name.replaceAll('~', '~0').replaceAll('/', '~1')}`,
+      pointer:
+        each.name === '' ? '/headers' : `/headers/${each.name.replaceAll('~', '~0').replaceAll('/', '~1')}`,
       detail: each.message,
     })),
     ...(problems.some((each) => each.code === 'too_many') ? { limit: CUSTOM_HEADERS_MAX } : {}),
@@ -49,7 +56,9 @@ export function checkSecret(secret: string): string {
     parseSecret(secret);
   } catch (error) {
     if (!(error instanceof InvalidSecretError)) throw error;
-    throw new Problem('invalid_secret', `${error.message}.`, { errors: [{ pointer: '/secret', detail: error.message }] });
+    throw new Problem('invalid_secret', `${error.message}.`, {
+      errors: [{ pointer: '/secret', detail: error.message }],
+    });
   }
   return secret;
 }

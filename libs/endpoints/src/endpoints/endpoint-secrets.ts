@@ -1,6 +1,12 @@
 import { LIVE_SECRETS_MAX, Problem, SECRET_OVERLAP_SECONDS_DEFAULT, type Scope } from '@app/contracts';
 import { generateSecret } from '@app/signing';
-import { endpointSecretsRepository, type Database, type LiveSecret, type Reads, type Tx } from '@app/persistence';
+import {
+  endpointSecretsRepository,
+  type Database,
+  type LiveSecret,
+  type Reads,
+  type Tx,
+} from '@app/persistence';
 import type { Ids } from '../ids.js';
 import { checkSecret } from './checks.js';
 import type { EndpointReference, Endpoints } from './endpoints.js';
@@ -19,14 +25,24 @@ export class EndpointSecrets {
     private readonly ids: Ids,
   ) {}
 
-  async list(on: Reads & Pick<Database, 'query'>, scope: Scope, reference: EndpointReference): Promise<LiveSecret[]> {
+  async list(
+    on: Reads & Pick<Database, 'query'>,
+    scope: Scope,
+    reference: EndpointReference,
+  ): Promise<LiveSecret[]> {
     const endpoint = await this.endpoints.get(on, scope, reference);
     return endpointSecretsRepository.live(on, endpoint.subscriberId, endpoint.id);
   }
 
   /** Answers the live secrets, the new one first. */
-  async rotate(tx: Tx, scope: Scope, reference: EndpointReference, rotation: Rotation): Promise<LiveSecret[]> {
-    const secret = rotation.secret === undefined ? generateSecret(this.ids.random) : checkSecret(rotation.secret);
+  async rotate(
+    tx: Tx,
+    scope: Scope,
+    reference: EndpointReference,
+    rotation: Rotation,
+  ): Promise<LiveSecret[]> {
+    const secret =
+      rotation.secret === undefined ? generateSecret(this.ids.random) : checkSecret(rotation.secret);
     const endpoint = await this.endpoints.lock(tx, scope, reference);
     const { subscriberId, id: endpointId } = endpoint;
     const overlapSeconds = rotation.overlapSeconds ?? SECRET_OVERLAP_SECONDS_DEFAULT;

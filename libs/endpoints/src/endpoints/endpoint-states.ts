@@ -4,7 +4,11 @@ import type { EndpointReference, Endpoints } from './endpoints.js';
 
 /** What of the queue is needed here: tickets for the deliveries that a resumed lane lets go. */
 export interface TicketInserter {
-  insert(tx: Tx, tickets: { deliveryId: string; endpointId: string }[], options: { notify: boolean }): Promise<void>;
+  insert(
+    tx: Tx,
+    tickets: { deliveryId: string; endpointId: string }[],
+    options: { notify: boolean },
+  ): Promise<void>;
 }
 
 export type EndpointStatus = 'enabled' | 'disabled' | 'paused';
@@ -24,7 +28,12 @@ export class EndpointStates {
     private readonly queue: TicketInserter,
   ) {}
 
-  async disable(tx: Tx, scope: Scope, reference: EndpointReference, reason: string | null): Promise<EndpointRow> {
+  async disable(
+    tx: Tx,
+    scope: Scope,
+    reference: EndpointReference,
+    reason: string | null,
+  ): Promise<EndpointRow> {
     const endpoint = await this.endpoints.lock(tx, scope, reference);
     await endpointsRepository.setDisabled(tx, endpoint.subscriberId, endpoint.id, { reason });
     return this.endpoints.get(tx, scope, reference);
@@ -52,8 +61,14 @@ export class EndpointStates {
   /** Gives places to what was held while it was paused, as many as fit; the rest follows as these finish. */
   private async letGo(tx: Tx, endpointId: string): Promise<void> {
     const room = await recordRepository.settleLanes(tx, [{ endpointId, queued: 0, held: 0 }]);
-    const promoted = await recordRepository.promoteHeld(tx, room.filter((lane) => lane.promote > 0));
-    const tickets = promoted.map((delivery) => ({ deliveryId: delivery.id, endpointId: delivery.endpointId }));
+    const promoted = await recordRepository.promoteHeld(
+      tx,
+      room.filter((lane) => lane.promote > 0),
+    );
+    const tickets = promoted.map((delivery) => ({
+      deliveryId: delivery.id,
+      endpointId: delivery.endpointId,
+    }));
     await this.queue.insert(tx, tickets, { notify: true });
   }
 }

@@ -52,15 +52,23 @@ export class Endpoints {
   ) {}
 
   /** @throws Problem not_found, also for one that the scope must not know of */
-  async get(on: Reads & Pick<Database, 'query'>, scope: Scope, reference: EndpointReference): Promise<EndpointRow> {
+  async get(
+    on: Reads & Pick<Database, 'query'>,
+    scope: Scope,
+    reference: EndpointReference,
+  ): Promise<EndpointRow> {
     const subscriber = await subscribersRepository.find(on, scope, reference.subscriber);
-    return found(subscriber && reference.id && (await endpointsRepository.find(on, scope, subscriber.id, reference.id)));
+    return found(
+      subscriber && reference.id && (await endpointsRepository.find(on, scope, subscriber.id, reference.id)),
+    );
   }
 
   /** The same, and nobody else changes it until the end of the transaction. */
   async lock(tx: Tx, scope: Scope, reference: EndpointReference): Promise<EndpointRow> {
     const subscriber = await subscribersRepository.find(tx, scope, reference.subscriber);
-    return found(subscriber && reference.id && (await endpointsRepository.lock(tx, scope, subscriber.id, reference.id)));
+    return found(
+      subscriber && reference.id && (await endpointsRepository.lock(tx, scope, subscriber.id, reference.id)),
+    );
   }
 
   /** Answers the endpoint and its secret, which the answer to this call shows. */
@@ -79,9 +87,13 @@ export class Endpoints {
     const subscriber = await subscribersRepository.lock(tx, scope, subscriberReference);
     if (!subscriber) throw new Problem('not_found', 'There is no such subscriber.');
     if ((await endpointsRepository.count(tx, subscriber.id)) >= ENDPOINTS_PER_SUBSCRIBER_MAX)
-      throw new Problem('limit_reached', `A subscriber has at most ${ENDPOINTS_PER_SUBSCRIBER_MAX} endpoints.`, {
-        limit: ENDPOINTS_PER_SUBSCRIBER_MAX,
-      });
+      throw new Problem(
+        'limit_reached',
+        `A subscriber has at most ${ENDPOINTS_PER_SUBSCRIBER_MAX} endpoints.`,
+        {
+          limit: ENDPOINTS_PER_SUBSCRIBER_MAX,
+        },
+      );
 
     const id = this.ids.next();
     await endpointsRepository.insert(tx, {
@@ -103,13 +115,20 @@ export class Endpoints {
     return { endpoint: found(await endpointsRepository.find(tx, scope, subscriber.id, id)), secret };
   }
 
-  async change(tx: Tx, scope: Scope, reference: EndpointReference, change: EndpointChange): Promise<EndpointRow> {
+  async change(
+    tx: Tx,
+    scope: Scope,
+    reference: EndpointReference,
+    change: EndpointChange,
+  ): Promise<EndpointRow> {
     const before = await this.lock(tx, scope, reference);
     await endpointsRepository.update(tx, before.subscriberId, before.id, {
       ...(change.url === undefined ? {} : { url: checkUrl(change.url, this.allow) }),
       ...(change.description === undefined ? {} : { description: change.description }),
       ...(change.eventTypes === undefined ? {} : { eventTypes: checkPatterns(change.eventTypes) }),
-      ...(change.headers === undefined ? {} : { headers: checkHeaders(mergeHeaders(before.headers, change.headers)) }),
+      ...(change.headers === undefined
+        ? {}
+        : { headers: checkHeaders(mergeHeaders(before.headers, change.headers)) }),
       ...(change.metadata === undefined ? {} : { metadata: mergeMetadata(before.metadata, change.metadata) }),
       ...(change.timeoutSeconds === undefined ? {} : { timeoutMs: change.timeoutSeconds * 1000 }),
     });

@@ -1,6 +1,12 @@
 import { EVENT_TYPE_VERSIONS_MAX, Problem, type Scope } from '@app/contracts';
 import { isEventTypeName } from '@app/domain';
-import { eventTypesRepository, type Database, type EventTypeRow, type Tx, type VersionChange } from '@app/persistence';
+import {
+  eventTypesRepository,
+  type Database,
+  type EventTypeRow,
+  type Tx,
+  type VersionChange,
+} from '@app/persistence';
 
 export interface NewEventType {
   name: string;
@@ -26,9 +32,15 @@ export class EventTypes {
   async register(tx: Tx, scope: Scope, wanted: NewEventType): Promise<EventTypeRow> {
     refuseBound(scope);
     if (!isEventTypeName(wanted.name))
-      throw new Problem('invalid_request', 'name must be segments of letters, digits, _ or - joined by dots.', {
-        errors: [{ pointer: '/name', detail: 'must be segments of letters, digits, _ or - joined by dots' }],
-      });
+      throw new Problem(
+        'invalid_request',
+        'name must be segments of letters, digits, _ or - joined by dots.',
+        {
+          errors: [
+            { pointer: '/name', detail: 'must be segments of letters, digits, _ or - joined by dots' },
+          ],
+        },
+      );
     const versions = wanted.versions?.length ? wanted.versions : [{ version: FIRST_VERSION }];
     refuseRepeated(versions);
     if (!(await eventTypesRepository.insert(tx, wanted.name, wanted.description ?? '')))
@@ -75,7 +87,9 @@ function refuseBound(scope: Scope): void {
 }
 
 function refuseRepeated(versions: VersionChange[]): void {
-  const at = versions.findIndex((each, n) => versions.findIndex((other) => other.version === each.version) < n);
+  const at = versions.findIndex(
+    (each, n) => versions.findIndex((other) => other.version === each.version) < n,
+  );
   if (at >= 0)
     throw new Problem('invalid_request', 'A version is given twice.', {
       errors: [{ pointer: `/versions/${at}/version`, detail: 'must be unique' }],

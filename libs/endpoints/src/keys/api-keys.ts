@@ -31,7 +31,9 @@ export class ApiKeys {
     const id = this.newId();
     const key = makeKeyText(id, this.random);
     const { name, scopes, subscriberId, expiresAt } = wanted;
-    if (!(await this.repository.insert(tx, { id, name, hash: hashKey(key), scopes, subscriberId, expiresAt })))
+    if (
+      !(await this.repository.insert(tx, { id, name, hash: hashKey(key), scopes, subscriberId, expiresAt }))
+    )
       throw new Error('Bug: a new key has the hash of an old one');
     return { id: toPublicId('key', id), key };
   }
@@ -61,7 +63,12 @@ export class ApiKeys {
   /** An admin key when there has never been any key; otherwise null. Of two first starts at once, one makes it. */
   async createFirst(tx: Tx): Promise<string | null> {
     if (await this.repository.lockAndCheckAny(tx)) return null;
-    const { key } = await this.create(tx, { name: 'admin', scopes: ['admin'], subscriberId: null, expiresAt: null });
+    const { key } = await this.create(tx, {
+      name: 'admin',
+      scopes: ['admin'],
+      subscriberId: null,
+      expiresAt: null,
+    });
     return key;
   }
 

@@ -37,7 +37,7 @@ function checksum(text: string): string {
   let rest = crc32(text);
   let out = '';
   for (let i = 0; i < CHECKSUM_LENGTH; i++) {
-    out = BASE62[rest % 62]! + out;
+    out = BASE62[rest % 62] + out;
     rest = Math.floor(rest / 62);
   }
   return out;

@@ -1,5 +1,11 @@
 import { Problem, type Scope } from '@app/contracts';
-import { subscribersRepository, violatedUnique, type Reads, type SubscriberEntity, type Tx } from '@app/persistence';
+import {
+  subscribersRepository,
+  violatedUnique,
+  type Reads,
+  type SubscriberEntity,
+  type Tx,
+} from '@app/persistence';
 import type { Ids } from '../ids.js';
 import { mergeMetadata, type TextsChange } from '../metadata.js';
 
@@ -46,7 +52,9 @@ export class Subscribers {
       subscribersRepository.update(tx, before.id, {
         ...(change.name === undefined ? {} : { name: change.name }),
         ...(change.externalId === undefined ? {} : { externalId: change.externalId }),
-        ...(change.metadata === undefined ? {} : { metadata: mergeMetadata(before.metadata, change.metadata) }),
+        ...(change.metadata === undefined
+          ? {}
+          : { metadata: mergeMetadata(before.metadata, change.metadata) }),
       }),
     );
   }
@@ -67,9 +75,13 @@ function found(subscriber: SubscriberEntity | null): SubscriberEntity {
 /** An external id in the form of ours could name somebody else's subscriber. */
 function checkExternalId(externalId: string | null | undefined): void {
   if (externalId?.startsWith('sub_'))
-    throw new Problem('invalid_request', 'externalId must not begin with sub_: that is the form of our own ids.', {
-      errors: [{ pointer: '/externalId', detail: 'must not begin with sub_' }],
-    });
+    throw new Problem(
+      'invalid_request',
+      'externalId must not begin with sub_: that is the form of our own ids.',
+      {
+        errors: [{ pointer: '/externalId', detail: 'must not begin with sub_' }],
+      },
+    );
 }
 
 async function refuseTaken<T>(externalId: string | null | undefined, work: () => Promise<T>): Promise<T> {
@@ -77,8 +89,12 @@ async function refuseTaken<T>(externalId: string | null | undefined, work: () =>
     return await work();
   } catch (error) {
     if (violatedUnique(error) !== 'subscribers_external_id') throw error;
-    throw new Problem('already_exists', `Another subscriber has the externalId ${JSON.stringify(externalId)}.`, {
-      errors: [{ pointer: '/externalId', detail: 'must be unique' }],
-    });
+    throw new Problem(
+      'already_exists',
+      `Another subscriber has the externalId ${JSON.stringify(externalId)}.`,
+      {
+        errors: [{ pointer: '/externalId', detail: 'must be unique' }],
+      },
+    );
   }
 }
