@@ -65,7 +65,7 @@ export default {
       name: 'one-dialler',
       comment: 'One module opens connections to customers’ URLs; any other way around the guard is an SSRF.',
       severity: 'error',
-      from: { path: '^(libs|apps)/', pathNot: '^libs/delivery/src/http/|\\.spec\\.ts$|^libs/embedded-postgres/|^apps/cli/src/demo/' },
+      from: { path: '^(libs|apps)/', pathNot: '^libs/delivery/src/http/|\\.spec\\.ts$|^libs/embedded-postgres/|^apps/cli/src/demo/|^apps/cli/src/up/refuse-taken-ports\\.ts$' },
       to: { path: '^(node:)?(http|https|net|tls|http2|dgram)$|^undici$|node_modules/undici/', dependencyTypesNot: ['type-only'] },
     },
     {

@@ -18,7 +18,7 @@ export interface PumpOptions {
 // Due retries announce themselves to nobody: they are found by asking.
 const POLL_MS = 500;
 // A claim takes more of one endpoint than it has slots only up to this; the surplus is parked here.
-const CLAIM_MAX = 64;
+const CLAIM_MAX = 128;
 // With few free slots it pays to wait for more: one claim of forty costs what one of two does. Idle, nothing waits.
 const FEW_SLOTS_MAX = 32;
 const GATHER_MS = 2;
@@ -84,7 +84,6 @@ export class Pump {
     this.stopping = true;
     this.wake();
     await this.rounds;
-    await this.release(this.parking.takeAll());
     if (this.running > 0)
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, graceMs);
@@ -93,6 +92,7 @@ export class Pump {
           resolve();
         };
       });
+    await this.release(this.parking.takeAll());
   }
 
   /** After the sender has ended: every attempt has its outcome. */
@@ -117,7 +117,7 @@ export class Pump {
 
   /** One claim and its starts. Answers whether another should follow at once. */
   private async round(): Promise<boolean> {
-    await this.startAll(this.parking.takeStartable(this.freeSlots));
+    this.startParked();
     const free = this.freeSlots;
     this.hungry = true;
     // Outcomes that the database does not take pile up here: no more until it does.
@@ -128,7 +128,7 @@ export class Pump {
     for (const ticket of tickets) this.claimed.set(ticket.deliveryId, ticket);
     this.metrics.claimed.set(this.claimed.size);
     this.parking.add(tickets);
-    await this.startAll(this.parking.takeStartable(this.freeSlots));
+    this.startParked();
     // The queue has no more for us now, unless it is of an endpoint that we left out.
     this.hungry = tickets.length === max || except.length > 0;
     return tickets.length === max;
@@ -138,16 +138,32 @@ export class Pump {
     return this.options.concurrency - this.running;
   }
 
-  /** Loads the rows of these tickets and starts their attempts. A ticket whose rows cannot be loaded is parked again. */
-  private async startAll(tickets: Ticket[]): Promise<void> {
+  /** Takes free slots for parked tickets. Their rows are loaded while the next claim is already on its way. */
+  private startParked(): void {
+    const tickets = this.parking.takeStartable(this.freeSlots);
     if (tickets.length === 0) return;
+    this.occupy(tickets.length);
+    void this.startAll(tickets);
+  }
+
+  /** Loads the rows of these tickets and starts their attempts. When that fails they are parked again. */
+  private async startAll(tickets: Ticket[]): Promise<void> {
     try {
       const [deliveries, endpoints] = await this.load(tickets);
       for (const ticket of tickets) void this.attempt(ticket, deliveries.get(ticket.deliveryId), endpoints.get(ticket.endpointId));
     } catch (error) {
+      this.logger.warn({ err: error }, 'claim.failed');
+      await delay(POLL_MS);
       this.parking.putBack(tickets);
-      throw error;
+      this.occupy(-tickets.length);
     }
+  }
+
+  private occupy(slots: number): void {
+    this.running += slots;
+    this.metrics.inFlight.set(this.running);
+    if (this.running === 0) this.idle?.();
+    if (slots < 0 && (this.hungry || this.parking.size > 0)) this.wake();
   }
 
   private async load(tickets: Ticket[]): Promise<[Map<string, DeliveryForAttempt>, Map<string, EndpointForAttempt>]> {
@@ -159,15 +175,10 @@ export class Pump {
   }
 
   private async attempt(ticket: Ticket, delivery: DeliveryForAttempt | undefined, endpoint: EndpointForAttempt | undefined): Promise<void> {
-    this.running++;
-    this.metrics.inFlight.inc();
     const outcome = delivery?.status === 'pending' ? await this.outcomeOf(delivery, endpoint) : NOTHING_TO_DO;
     this.outcomes.add(this.finished(ticket, delivery, outcome));
-    this.running--;
-    this.metrics.inFlight.dec();
     this.parking.leave(ticket.endpointId);
-    if (this.running === 0) this.idle?.();
-    if (this.hungry || this.parking.size > 0) this.wake();
+    this.occupy(-1);
   }
 
   private async outcomeOf(delivery: DeliveryForAttempt, endpoint: EndpointForAttempt | undefined): Promise<Outcome> {

@@ -20,6 +20,8 @@ export interface FinishedTicket extends OutcomeRecord {
 
 // One commit's fsync serves a whole group. Above the slots of a worker: a burst of quick receivers is one group.
 const GROUP_MAX = 512;
+// While one group waits for its commit the next is on its way. They touch other deliveries, and lanes in one order.
+const GROUPS_AT_ONCE = 2;
 // The database is away or refuses: tried again soon, but not in a loop that eats the processor.
 const AGAIN_MS = 250;
 
@@ -30,7 +32,7 @@ const AGAIN_MS = 250;
  */
 export class RecordOutcomes {
   private waiting: FinishedTicket[] = [];
-  private running: Promise<void> | null = null;
+  private readonly running = new Set<Promise<void>>();
   private stopping = false;
 
   constructor(
@@ -49,15 +51,18 @@ export class RecordOutcomes {
 
   add(outcome: FinishedTicket): void {
     this.waiting.push(outcome);
-    this.running ??= this.run().finally(() => {
-      this.running = null;
-    });
+    if (this.running.size < GROUPS_AT_ONCE) this.startRun();
+  }
+
+  private startRun(): void {
+    const run = this.run().finally(() => this.running.delete(run));
+    this.running.add(run);
   }
 
   /** Resolves when everything is written, or after the database has refused once while stopping. */
   async drain(): Promise<void> {
     this.stopping = true;
-    while (this.running) await this.running;
+    while (this.running.size > 0) await Promise.all(this.running);
   }
 
   private async run(): Promise<void> {

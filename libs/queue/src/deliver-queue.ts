@@ -73,7 +73,7 @@ export class DeliverQueue {
   async claim(max: number, except: string[]): Promise<Ticket[]> {
     const jobs = (await this.boss.fetch(DELIVER_QUEUE, {
       batchSize: max,
-      db: this.database.hotQueue,
+      db: this.database.claimQueue,
       ...(except.length > 0 ? { ignoreGroups: except } : {}),
     })) as unknown as Job[];
     return jobs.map((job) => ({ deliveryId: job.id, endpointId: job.groupId, retryCount: job.retryCount }));
