@@ -28,7 +28,8 @@ export default {
     },
     {
       name: 'stages-meet-in-tables',
-      comment: 'Stages run in different processes in production: they meet in tables and jobs, not in imports.',
+      comment:
+        'Stages run in different processes in production: they meet in tables and jobs, not in imports.',
       severity: 'error',
       from: { path: '^libs/(endpoints|ingest|delivery|console)/' },
       to: { path: STAGE, pathNot: '^libs/$1/' },
@@ -65,8 +66,15 @@ export default {
       name: 'one-dialler',
       comment: 'One module opens connections to customers’ URLs; any other way around the guard is an SSRF.',
       severity: 'error',
-      from: { path: '^(libs|apps)/', pathNot: '^libs/delivery/src/http/|\\.spec\\.ts$|^libs/embedded-postgres/|^apps/cli/src/demo/|^apps/cli/src/up/refuse-taken-ports\\.ts$' },
-      to: { path: '^(node:)?(http|https|net|tls|http2|dgram)$|^undici$|node_modules/undici/', dependencyTypesNot: ['type-only'] },
+      from: {
+        path: '^(libs|apps)/',
+        pathNot:
+          '^libs/delivery/src/http/|\\.spec\\.ts$|^libs/embedded-postgres/|^apps/cli/src/demo/|^apps/cli/src/up/refuse-taken-ports\\.ts$',
+      },
+      to: {
+        path: '^(node:)?(http|https|net|tls|http2|dgram)$|^undici$|node_modules/undici/',
+        dependencyTypesNot: ['type-only'],
+      },
     },
     {
       name: 'product-without-tests',
@@ -80,6 +88,9 @@ export default {
     doNotFollow: { path: 'node_modules' },
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.json' },
-    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default', 'types'] },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'node', 'default', 'types'],
+    },
   },
 };

@@ -25,7 +25,9 @@ const QUEUE_OPTIONS = {
 export class Queue1795305600003 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     // pg-boss wraps its plan in a transaction of its own; this migration already is one.
-    const plan = getConstructionPlans('pgboss').replace(/^\s*BEGIN;/m, '').replace(/COMMIT;\s*$/m, '');
+    const plan = getConstructionPlans('pgboss')
+      .replace(/^\s*BEGIN;/m, '')
+      .replace(/COMMIT;\s*$/m, '');
     await runner.query(plan);
     await runner.query(`SELECT pgboss.create_queue('deliver', $1::jsonb)`, [JSON.stringify(QUEUE_OPTIONS)]);
     // Rows live for seconds: vacuum by count of dead rows, leave room on each page for the claim's update.

@@ -26,13 +26,18 @@ interface Delivery {
   timeline: { n: number; status: string }[];
 }
 
-const EXAMPLES_FILE = new URL('../../node_modules/@octokit/webhooks-examples/api.github.com/index.json', import.meta.url);
+const EXAMPLES_FILE = new URL(
+  '../../node_modules/@octokit/webhooks-examples/api.github.com/index.json',
+  import.meta.url,
+);
 const KILLS = 10;
 
 let posthorn: Posthorn;
 let receiver: Receiver;
-const examples = (JSON.parse(readFileSync(EXAMPLES_FILE, 'utf8')) as { name: string; examples: unknown[] }[]).flatMap(
-  ({ name, examples: payloads }) => payloads.map((data): Example => ({ type: `github.${name}`, data: JSON.stringify(data) })),
+const examples = (
+  JSON.parse(readFileSync(EXAMPLES_FILE, 'utf8')) as { name: string; examples: unknown[] }[]
+).flatMap(({ name, examples: payloads }) =>
+  payloads.map((data): Example => ({ type: `github.${name}`, data: JSON.stringify(data) })),
 );
 
 beforeAll(async () => {
@@ -57,7 +62,9 @@ describe('every example of GitHub’s webhooks', () => {
     checkArrivals(journal, round, ids);
     // Nothing died, so every repeat has a failed attempt before it.
     for (const entries of byDelivery(journal).values()) {
-      expect(entries.map((entry) => entry.headers['posthorn-attempt'])).toEqual(entries.map((_, at) => String(at + 1)));
+      expect(entries.map((entry) => entry.headers['posthorn-attempt'])).toEqual(
+        entries.map((_, at) => String(at + 1)),
+      );
       expect(entries.map((entry) => entry.answer)).toEqual([...entries.slice(1).map(() => '500'), '200']);
     }
     await checkTimelines();
@@ -71,7 +78,8 @@ describe('every example of GitHub’s webhooks', () => {
     const perKill = Math.ceil(examples.length / KILLS);
     for (let kill = 0; kill < KILLS; kill++) {
       const before = (await receiver.journal()).length;
-      for (const example of examples.slice(kill * perKill, (kill + 1) * perKill)) ids.set(await publish('second', example), example);
+      for (const example of examples.slice(kill * perKill, (kill + 1) * perKill))
+        ids.set(await publish('second', example), example);
       await receiver.waitFor(before + 1, { timeoutMs: 40_000 });
       await posthorn.workers.at(-1)!.stop('SIGKILL');
       await posthorn.startWorker();
@@ -94,7 +102,10 @@ interface Round {
 async function subscribe(name: string): Promise<Round> {
   await posthorn.client.createSubscriber({ name, externalId: name });
   const endpoint = async (path: string, eventTypes: string[]) => {
-    const { id, secret } = await posthorn.client.createEndpoint(name, { url: receiver.url(path), eventTypes });
+    const { id, secret } = await posthorn.client.createEndpoint(name, {
+      url: receiver.url(path),
+      eventTypes,
+    });
     return { id, secret, path };
   };
   return {
@@ -117,15 +128,23 @@ async function publish(subscriber: string, { type, data }: Example): Promise<str
 /** Brings waiting retries forward, again and again, until nothing of this round is pending. */
 async function settle(round: Round, events: number): Promise<void> {
   const endpoints = [round.all.id, round.pulls.id, round.flaky.id];
-  for (const deadline = Date.now() + 120_000; ; ) {
+  for (const deadline = Date.now() + 120_000; ;) {
     const pending: Delivery[] = [];
     for (const endpoint of endpoints)
-      pending.push(...(await posthorn.client.all<Delivery>(`/v1/deliveries?status=pending&endpoint=${endpoint}&limit=250`)));
+      pending.push(
+        ...(await posthorn.client.all<Delivery>(
+          `/v1/deliveries?status=pending&endpoint=${endpoint}&limit=250`,
+        )),
+      );
     if (pending.length === 0) break;
-    if (Date.now() > deadline) throw new Error(`${pending.length} of ${events} events are pending: ${JSON.stringify(pending.slice(0, 3))}`);
+    if (Date.now() > deadline)
+      throw new Error(
+        `${pending.length} of ${events} events are pending: ${JSON.stringify(pending.slice(0, 3))}`,
+      );
     // Only those that wait for a while yet: one that is delivered meanwhile would be sent again, as asked.
     for (const { id, nextAttempt } of pending)
-      if (nextAttempt && Date.parse(nextAttempt.at) > Date.now() + 1000) await posthorn.client.request('POST', `/v1/deliveries/${id}/resend`);
+      if (nextAttempt && Date.parse(nextAttempt.at) > Date.now() + 1000)
+        await posthorn.client.request('POST', `/v1/deliveries/${id}/resend`);
   }
 }
 
@@ -135,14 +154,20 @@ function byDelivery(journal: JournalEntry[]): Map<string, JournalEntry[]> {
 
 function checkArrivals(journal: JournalEntry[], round: Round, ids: Map<string, Example>): void {
   const arrived = (path: string): Set<unknown> =>
-    new Set(journal.filter((entry) => entry.path === path && entry.answer === '200').map((entry) => entry.headers['webhook-id']));
+    new Set(
+      journal
+        .filter((entry) => entry.path === path && entry.answer === '200')
+        .map((entry) => entry.headers['webhook-id']),
+    );
   const pulls = [...ids].filter(([, example]) => example.type === 'github.pull_request').map(([id]) => id);
   expect(pulls.length).toBeGreaterThan(5);
   expect(arrived(round.all.path)).toEqual(new Set(ids.keys()));
   expect(arrived(round.pulls.path)).toEqual(new Set(pulls));
   expect(arrived(round.flaky.path)).toEqual(new Set(ids.keys()));
 
-  const secrets = new Map(Object.values(round).map((endpoint: Round['all']) => [endpoint.path, endpoint.secret]));
+  const secrets = new Map(
+    Object.values(round).map((endpoint: Round['all']) => [endpoint.path, endpoint.secret]),
+  );
   for (const entry of journal) {
     const body = entry.body.toString();
     new Webhook(secrets.get(entry.path)!).verify(body, entry.headers as Record<string, string>);
@@ -159,7 +184,9 @@ function checkArrivals(journal: JournalEntry[], round: Round, ids: Map<string, E
 
 /** As support staff would look at them, for a sample. */
 async function checkTimelines(): Promise<void> {
-  const { data } = await posthorn.client.get<{ data: { id: string }[] }>('/v1/deliveries?status=delivered&limit=50');
+  const { data } = await posthorn.client.get<{ data: { id: string }[] }>(
+    '/v1/deliveries?status=delivered&limit=50',
+  );
   expect(data).toHaveLength(50);
   for (const { id } of data) {
     const delivery = (await posthorn.client.delivery(id)) as unknown as Delivery;
@@ -171,7 +198,10 @@ async function checkTimelines(): Promise<void> {
 
 async function expectDoctorClean(): Promise<void> {
   // The test database is not durable, and says so; that is not what is asked here.
-  const { output } = await runCli(['doctor', '--json'], { DATABASE_URL: posthorn.databaseUrl, DANGEROUS_ALLOW_LOSSY_DATABASE: 'true' });
+  const { output } = await runCli(['doctor', '--json'], {
+    DATABASE_URL: posthorn.databaseUrl,
+    DANGEROUS_ALLOW_LOSSY_DATABASE: 'true',
+  });
   const report = JSON.parse(output) as { checks: { name: string; ok: boolean }[] };
   expect(report.checks.length).toBeGreaterThan(8);
   expect(report.checks.filter((check) => !check.ok)).toEqual([]);

@@ -49,6 +49,6 @@ describe('the schema', () => {
   it('migrates once when two processes start at the same time', async () => {
     for (const _ of MIGRATIONS) await revertLastMigration(url);
     const done = await Promise.all([migrate(url), migrate(url)]);
-    expect(done.map((names) => names.length).sort()).toEqual([0, MIGRATIONS.length]);
+    expect(done.map((names) => names.length).toSorted((a, b) => a - b)).toEqual([0, MIGRATIONS.length]);
   });
 });

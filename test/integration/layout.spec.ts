@@ -38,9 +38,12 @@ const INNOCENT: Record<string, string> = {
 let tree: string;
 beforeAll(async () => {
   tree = await mkdtemp(join(tmpdir(), 'posthorn-layout-'));
-  for (const file of ['.dependency-cruiser.mjs', 'tsconfig.json', 'package.json']) await cp(join(repository, file), join(tree, file));
+  for (const file of ['.dependency-cruiser.mjs', 'tsconfig.json', 'package.json'])
+    await cp(join(repository, file), join(tree, file));
   await symlink(join(repository, 'node_modules'), join(tree, 'node_modules'));
-  for (const [file, text] of Object.entries(Object.assign({}, INNOCENT, ...Object.values(FAULTS)) as Record<string, string>)) {
+  for (const [file, text] of Object.entries(
+    Object.assign({}, INNOCENT, ...Object.values(FAULTS)) as Record<string, string>,
+  )) {
     await mkdir(dirname(join(tree, file)), { recursive: true });
     await writeFile(join(tree, file), text);
   }
@@ -54,8 +57,13 @@ it('every import rule finds the fault that was planted for it', async () => {
     [program, '--config', '.dependency-cruiser.mjs', '--output-type', 'json', 'apps', 'libs', 'migrations'],
     { cwd: tree, maxBuffer: 64 * 1024 * 1024 },
   ).catch((error: { stdout: string }) => error);
-  const { summary } = JSON.parse(stdout) as { summary: { violations: { from: string; rule: { name: string } }[] } };
+  const { summary } = JSON.parse(stdout) as {
+    summary: { violations: { from: string; rule: { name: string } }[] };
+  };
   const found = new Set(summary.violations.map(({ from, rule }) => `${rule.name} ${from}`));
-  for (const [rule, files] of Object.entries(FAULTS)) expect(found).toContain(`${rule} ${Object.keys(files)[0]}`);
-  expect(Object.keys(FAULTS).sort()).toEqual((rules as { forbidden: { name: string }[] }).forbidden.map(({ name }) => name).sort());
+  for (const [rule, files] of Object.entries(FAULTS))
+    expect(found).toContain(`${rule} ${Object.keys(files)[0]}`);
+  expect(Object.keys(FAULTS).sort()).toEqual(
+    (rules as { forbidden: { name: string }[] }).forbidden.map(({ name }) => name).sort(),
+  );
 });

@@ -18,18 +18,27 @@ afterAll(async () => {
 });
 
 const DAY_MS = 86_400_000;
-const dayName = (daysAgo: number): string => new Date(Date.now() - daysAgo * DAY_MS).toISOString().slice(0, 10).replaceAll('-', '');
+const dayName = (daysAgo: number): string =>
+  new Date(Date.now() - daysAgo * DAY_MS).toISOString().slice(0, 10).replaceAll('-', '');
 const partitions = async (): Promise<string[]> =>
-  (await database.query<{ name: string }>(
-    `SELECT c.relname AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'deliveries'::regclass ORDER BY 1`,
-  )).map((row) => row.name);
+  (
+    await database.query<{ name: string }>(
+      `SELECT c.relname AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'deliveries'::regclass ORDER BY 1`,
+    )
+  ).map((row) => row.name);
 
 async function insertDelivery(daysAgo: number, status: 'pending' | 'delivered'): Promise<string> {
   const id = newId(Date.now() - daysAgo * DAY_MS, systemRandom);
   await database.query(
     `INSERT INTO deliveries (id, subscriber_id, event_id, endpoint_id, event_type, status, place, trigger, due_at, finished_at)
      VALUES ($1, $1, $1, $1, 'a.b', $2, $3, 'event', $4, $5)`,
-    [id, status, status === 'pending' ? 'waiting' : null, status === 'pending' ? new Date() : null, status === 'pending' ? null : new Date()],
+    [
+      id,
+      status,
+      status === 'pending' ? 'waiting' : null,
+      status === 'pending' ? new Date() : null,
+      status === 'pending' ? null : new Date(),
+    ],
   );
   return id;
 }
@@ -45,13 +54,13 @@ describe('days', () => {
 
   it('take the rows whose id is of that day', async () => {
     const id = await insertDelivery(0, 'delivered');
-    expect(await database.query('SELECT tableoid::regclass::text AS name FROM deliveries WHERE id = $1', [id])).toEqual([
-      { name: `deliveries_${dayName(0)}` },
-    ]);
+    expect(
+      await database.query('SELECT tableoid::regclass::text AS name FROM deliveries WHERE id = $1', [id]),
+    ).toEqual([{ name: `deliveries_${dayName(0)}` }]);
     const stray = await insertDelivery(400, 'delivered');
-    expect(await database.query('SELECT tableoid::regclass::text AS name FROM deliveries WHERE id = $1', [stray])).toEqual([
-      { name: 'deliveries_default' },
-    ]);
+    expect(
+      await database.query('SELECT tableoid::regclass::text AS name FROM deliveries WHERE id = $1', [stray]),
+    ).toEqual([{ name: 'deliveries_default' }]);
     await database.query('DELETE FROM deliveries WHERE id = $1', [stray]);
   });
 
@@ -60,7 +69,11 @@ describe('days', () => {
     await insertDelivery(33, 'pending');
     await insertDelivery(32, 'delivered');
     const dropped: string[] = [];
-    for (let day = await partitionsRepository.dropOldest(database, 30); day.length > 0; day = await partitionsRepository.dropOldest(database, 30))
+    for (
+      let day = await partitionsRepository.dropOldest(database, 30);
+      day.length > 0;
+      day = await partitionsRepository.dropOldest(database, 30)
+    )
       dropped.push(...day);
     const kept = await partitions();
     expect(kept).toContain(`deliveries_${dayName(33)}`);

@@ -37,7 +37,11 @@ beforeAll(async () => {
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
     request.on('end', () => {
-      received.push({ path: request.url!, headers: request.headers as Record<string, string>, body: Buffer.concat(chunks) });
+      received.push({
+        path: request.url!,
+        headers: request.headers as Record<string, string>,
+        body: Buffer.concat(chunks),
+      });
       response.writeHead(statusOf(request)).end('thanks\0');
       onReceived();
     });
@@ -64,13 +68,21 @@ async function until(sql: string, values: unknown[], wanted: number): Promise<vo
   throw new Error(`never became ${wanted}: ${sql}`);
 }
 const statusIs = (subscriberId: string, status: string, wanted: number): Promise<void> =>
-  until('SELECT count(*)::int AS n FROM deliveries WHERE subscriber_id = $1 AND status = $2', [subscriberId, status], wanted);
+  until(
+    'SELECT count(*)::int AS n FROM deliveries WHERE subscriber_id = $1 AND status = $2',
+    [subscriberId, status],
+    wanted,
+  );
 
 describe('the road of one event', () => {
   it('delivers the publisher’s bytes, signed, to every endpoint, and records each attempt', async () => {
     const { subscriberId, secret } = await registerSubscriber(database, [`${base}/a`, `${base}/b`]);
     const data = '{"z":1.0,"a":12345678901234567890,"u":"\\u00e9\\ud800","n":"\\u0000","d":1,"d":2 }';
-    const { results } = await road.accept.accept({ scope: STAFF, events: [anEvent(subscriberId, { data })], idempotency: null });
+    const { results } = await road.accept.accept({
+      scope: STAFF,
+      events: [anEvent(subscriberId, { data })],
+      idempotency: null,
+    });
     const [event] = results as AcceptedEvent[];
     expect(event).toMatchObject({ deliveries: 2 });
     await statusIs(subscriberId, 'delivered', 2);
@@ -86,8 +98,16 @@ describe('the road of one event', () => {
     }
     const attempts = await database.query('SELECT * FROM attempts WHERE subscriber_id = $1', [subscriberId]);
     expect(attempts).toHaveLength(2);
-    expect(attempts[0]).toMatchObject({ n: 1, status: 'delivered', status_code: 200, response_body: 'thanks␀', late: false });
-    const [lane] = await database.query('SELECT sum(queued)::int AS queued, sum(held)::int AS held FROM lanes');
+    expect(attempts[0]).toMatchObject({
+      n: 1,
+      status: 'delivered',
+      status_code: 200,
+      response_body: 'thanks␀',
+      late: false,
+    });
+    const [lane] = await database.query(
+      'SELECT sum(queued)::int AS queued, sum(held)::int AS held FROM lanes',
+    );
     expect(lane).toEqual({ queued: 0, held: 0 });
     expect(await database.query('SELECT 1 AS one FROM pgboss.job')).toEqual([]);
   });
@@ -102,7 +122,15 @@ describe('the road of one event', () => {
          FROM deliveries WHERE subscriber_id = $1`,
       [subscriberId],
     );
-    expect(delivery).toMatchObject({ status: 'pending', place: 'waiting', tries: 1, attempts: 1, trigger: 'retry', failure: 'http_5xx', status_code: 500 });
+    expect(delivery).toMatchObject({
+      status: 'pending',
+      place: 'waiting',
+      tries: 1,
+      attempts: 1,
+      trigger: 'retry',
+      failure: 'http_5xx',
+      status_code: 500,
+    });
     expect(delivery.due).toBeGreaterThanOrEqual(2.5);
     expect(delivery.due).toBeLessThanOrEqual(7.5);
     statusOf = () => 200;
@@ -115,24 +143,34 @@ describe('the road of one event', () => {
     const events = Array.from({ length: 100 }, (_, n) => anEvent(subscriberId, { data: String(n) }));
     await road.accept.accept({ scope: STAFF, events, idempotency: null });
     await statusIs(subscriberId, 'delivered', 100);
-    expect(await database.query('SELECT queued, held FROM lanes WHERE endpoint_id = $1', endpointIds)).toEqual([{ queued: 0, held: 0 }]);
+    expect(
+      await database.query('SELECT queued, held FROM lanes WHERE endpoint_id = $1', endpointIds),
+    ).toEqual([{ queued: 0, held: 0 }]);
   });
 
   it('cancels deliveries of a disabled endpoint and says so', async () => {
     const { subscriberId, endpointIds } = await registerSubscriber(database, [`${base}/off`]);
     await database.query('UPDATE endpoints SET disabled_at = now() WHERE id = $1', endpointIds);
-    const { results } = await road.accept.accept({ scope: STAFF, events: [anEvent(subscriberId)], idempotency: null });
+    const { results } = await road.accept.accept({
+      scope: STAFF,
+      events: [anEvent(subscriberId)],
+      idempotency: null,
+    });
     expect(results[0]).toMatchObject({ deliveries: 1, note: 'only_disabled_endpoints' });
-    expect(await database.query('SELECT status, cancel_reason FROM deliveries WHERE subscriber_id = $1', [subscriberId])).toEqual([
-      { status: 'cancelled', cancel_reason: 'endpoint_disabled' },
-    ]);
+    expect(
+      await database.query('SELECT status, cancel_reason FROM deliveries WHERE subscriber_id = $1', [
+        subscriberId,
+      ]),
+    ).toEqual([{ status: 'cancelled', cancel_reason: 'endpoint_disabled' }]);
   });
 
   it('does not send to an endpoint that was disabled after the event was accepted', async () => {
     const { subscriberId, endpointIds } = await registerSubscriber(database, [`${base}/bad2`]);
     await database.query('UPDATE lanes SET paused_at = now() WHERE endpoint_id = $1', endpointIds);
     await road.accept.accept({ scope: STAFF, events: [anEvent(subscriberId)], idempotency: null });
-    expect(await database.query('SELECT place FROM deliveries WHERE subscriber_id = $1', [subscriberId])).toEqual([{ place: 'held' }]);
+    expect(
+      await database.query('SELECT place FROM deliveries WHERE subscriber_id = $1', [subscriberId]),
+    ).toEqual([{ place: 'held' }]);
     expect(received.some((request) => request.path === '/bad2')).toBe(false);
   });
 });
@@ -142,31 +180,59 @@ describe('accepting', () => {
     const { subscriberId } = await registerSubscriber(database, [`${base}/ok`]);
     const claim = { scope: 'k POST /v1/events', key: 'order-1', fingerprint: Buffer.alloc(32, 1) };
     const ask = (fingerprint = claim.fingerprint) =>
-      road.accept.accept({ scope: STAFF, events: [anEvent(subscriberId)], idempotency: { ...claim, fingerprint } });
+      road.accept.accept({
+        scope: STAFF,
+        events: [anEvent(subscriberId)],
+        idempotency: { ...claim, fingerprint },
+      });
     const first = await ask();
     const again = await ask();
     expect(again).toEqual({ results: first.results, replayed: true });
     await expect(ask(Buffer.alloc(32, 2))).rejects.toMatchObject({ code: 'idempotency_key_reused' });
-    const both = await Promise.allSettled([1, 2].map(() =>
-      road.accept.accept({ scope: STAFF, events: [anEvent(subscriberId)], idempotency: { ...claim, key: 'order-2' } })));
-    expect(await database.query('SELECT count(*)::int AS n FROM events WHERE subscriber_id = $1', [subscriberId])).toEqual([{ n: 2 }]);
-    for (const one of both) if (one.status === 'rejected') expect(one.reason).toMatchObject({ code: 'idempotency_key_in_use' });
+    const both = await Promise.allSettled(
+      [1, 2].map(() =>
+        road.accept.accept({
+          scope: STAFF,
+          events: [anEvent(subscriberId)],
+          idempotency: { ...claim, key: 'order-2' },
+        }),
+      ),
+    );
+    expect(
+      await database.query('SELECT count(*)::int AS n FROM events WHERE subscriber_id = $1', [subscriberId]),
+    ).toEqual([{ n: 2 }]);
+    for (const one of both)
+      if (one.status === 'rejected') expect(one.reason).toMatchObject({ code: 'idempotency_key_in_use' });
   });
 
   it('lets a bad event of a batch fail alone', async () => {
     const { subscriberId } = await registerSubscriber(database, [`${base}/ok`]);
     const { results } = await road.accept.accept({
       scope: STAFF,
-      events: [anEvent(subscriberId), anEvent(subscriberId, { type: 'no.such' }), new Problem('invalid_request', 'x'), anEvent(subscriberId)],
+      events: [
+        anEvent(subscriberId),
+        anEvent(subscriberId, { type: 'no.such' }),
+        new Problem('invalid_request', 'x'),
+        anEvent(subscriberId),
+      ],
       idempotency: null,
     });
-    expect(results.map((result) => (result instanceof Problem ? result.code : result.deliveries))).toEqual([1, 'unknown_event_type', 'invalid_request', 1]);
+    expect(results.map((result) => (result instanceof Problem ? result.code : result.deliveries))).toEqual([
+      1,
+      'unknown_event_type',
+      'invalid_request',
+      1,
+    ]);
   });
 
   it('a key bound to another subscriber finds nobody', async () => {
     const { subscriberId } = await registerSubscriber(database, []);
     const other = await registerSubscriber(database, []);
-    const { results } = await road.accept.accept({ scope: { kind: 'subscriber', subscriberId: other.subscriberId }, events: [anEvent(subscriberId)], idempotency: null });
+    const { results } = await road.accept.accept({
+      scope: { kind: 'subscriber', subscriberId: other.subscriberId },
+      events: [anEvent(subscriberId)],
+      idempotency: null,
+    });
     expect(results[0]).toMatchObject({ code: 'unknown_subscriber' });
   });
 
@@ -174,20 +240,32 @@ describe('accepting', () => {
     const { subscriberId } = await registerSubscriber(database, [`${base}/ok`]);
     const { newId, systemRandom } = await import('@app/domain');
     const id = newId(Date.now(), systemRandom);
-    const accept = (data: string) => road.accept.accept({ scope: STAFF, events: [anEvent(subscriberId, { id, data })], idempotency: null });
+    const accept = (data: string) =>
+      road.accept.accept({ scope: STAFF, events: [anEvent(subscriberId, { id, data })], idempotency: null });
     expect((await accept('1')).results[0]).toMatchObject({ id: toPublicId('evt', id), deliveries: 1 });
     expect((await accept('1')).results[0]).toMatchObject({ id: toPublicId('evt', id), deliveries: 1 });
     expect((await accept('2')).results[0]).toMatchObject({ code: 'event_id_in_use' });
-    expect(await database.query('SELECT count(*)::int AS n FROM deliveries WHERE subscriber_id = $1', [subscriberId])).toEqual([{ n: 1 }]);
+    expect(
+      await database.query('SELECT count(*)::int AS n FROM deliveries WHERE subscriber_id = $1', [
+        subscriberId,
+      ]),
+    ).toEqual([{ n: 1 }]);
   });
 
   it('survives what the database refuses in one request of a group', async () => {
     const { subscriberId } = await registerSubscriber(database, [`${base}/ok`]);
     const bad = anEvent(subscriberId, { data: '"\0"' });
     const answers = await Promise.allSettled(
-      [anEvent(subscriberId), anEvent(subscriberId), bad, anEvent(subscriberId), anEvent(subscriberId)].map((event) =>
-        road.accept.accept({ scope: STAFF, events: [event], idempotency: null })),
+      [anEvent(subscriberId), anEvent(subscriberId), bad, anEvent(subscriberId), anEvent(subscriberId)].map(
+        (event) => road.accept.accept({ scope: STAFF, events: [event], idempotency: null }),
+      ),
     );
-    expect(answers.map((answer) => answer.status)).toEqual(['fulfilled', 'fulfilled', 'rejected', 'fulfilled', 'fulfilled']);
+    expect(answers.map((answer) => answer.status)).toEqual([
+      'fulfilled',
+      'fulfilled',
+      'rejected',
+      'fulfilled',
+      'fulfilled',
+    ]);
   });
 });

@@ -32,5 +32,8 @@ export async function describeCatalogue(database: Database): Promise<string> {
              q.name, q.retry_limit, q.expire_seconds, q.heartbeat_seconds, q.retention_seconds, q.partition)
         FROM pgboss.queue q
     ) all_lines ORDER BY a, b, c`);
-  return `${lines.map(({ line }) => line).join('\n').trim()}\n`;
+  return `${lines
+    .map(({ line }) => line)
+    .join('\n')
+    .trim()}\n`;
 }

@@ -24,7 +24,10 @@ export async function registerSubscriber(database: Database, urls: string[]): Pr
   const subscriberId = id();
   const externalId = `customer-${subscriberId}`;
   const secret = generateSecret(systemRandom);
-  await database.query('INSERT INTO subscribers (id, external_id, name) VALUES ($1, $2, $2)', [subscriberId, externalId]);
+  await database.query('INSERT INTO subscribers (id, external_id, name) VALUES ($1, $2, $2)', [
+    subscriberId,
+    externalId,
+  ]);
   await database.query(`INSERT INTO event_types (name) VALUES ('thing.happened') ON CONFLICT DO NOTHING`);
   await database.query(
     `INSERT INTO event_type_versions (event_type, version) VALUES ('thing.happened', '1') ON CONFLICT DO NOTHING`,
@@ -33,18 +36,18 @@ export async function registerSubscriber(database: Database, urls: string[]): Pr
   for (const url of urls) {
     const endpointId = id();
     endpointIds.push(endpointId);
-    await database.query(`INSERT INTO endpoints (id, subscriber_id, url, event_types) VALUES ($1, $2, $3, '{*}')`, [
+    await database.query(
+      `INSERT INTO endpoints (id, subscriber_id, url, event_types) VALUES ($1, $2, $3, '{*}')`,
+      [endpointId, subscriberId, url],
+    );
+    await database.query('INSERT INTO lanes (endpoint_id, subscriber_id) VALUES ($1, $2)', [
       endpointId,
       subscriberId,
-      url,
     ]);
-    await database.query('INSERT INTO lanes (endpoint_id, subscriber_id) VALUES ($1, $2)', [endpointId, subscriberId]);
-    await database.query('INSERT INTO endpoint_secrets (id, subscriber_id, endpoint_id, secret) VALUES ($1, $2, $3, $4)', [
-      id(),
-      subscriberId,
-      endpointId,
-      secret,
-    ]);
+    await database.query(
+      'INSERT INTO endpoint_secrets (id, subscriber_id, endpoint_id, secret) VALUES ($1, $2, $3, $4)',
+      [id(), subscriberId, endpointId, secret],
+    );
   }
   return { subscriberId, externalId, endpointIds, secret };
 }

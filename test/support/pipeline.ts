@@ -15,7 +15,11 @@ export interface Pipeline {
   stop(): Promise<void>;
 }
 
-export async function startPipeline(database: Database, url: string, options: { autoCreate?: boolean } = {}): Promise<Pipeline> {
+export async function startPipeline(
+  database: Database,
+  url: string,
+  options: { autoCreate?: boolean } = {},
+): Promise<Pipeline> {
   const metrics = new Metrics();
   const logger = createLogger({ level: process.env.TEST_LOG_LEVEL ?? 'silent', process: 'test' });
   const queue = new DeliverQueue(database, { supervise: false, on: () => undefined });
@@ -25,8 +29,14 @@ export async function startPipeline(database: Database, url: string, options: { 
   });
   const sender = new HttpSender({ allow: parseCidrs('127.0.0.0/8') });
   let pump: Pump | undefined;
-  const recorder = new RecordOutcomes(database, queue, metrics, logger, (ids, madeWork) => pump!.recorded(ids, madeWork));
-  const listener = new DueListener(url, () => pump?.wake(), () => undefined);
+  const recorder = new RecordOutcomes(database, queue, metrics, logger, (ids, madeWork) =>
+    pump!.recorded(ids, madeWork),
+  );
+  const listener = new DueListener(
+    url,
+    () => pump?.wake(),
+    () => undefined,
+  );
   return {
     accept,
     queue,

@@ -19,7 +19,9 @@ export class HealthController {
   }
 
   @Get('health/ready')
-  async ready(@Res({ passthrough: true }) reply: FastifyReply): Promise<{ status: string; database: string }> {
+  async ready(
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<{ status: string; database: string }> {
     try {
       await this.database.query('SELECT 1 FROM pgboss.queue LIMIT 1');
       return { status: 'ok', database: 'up' };

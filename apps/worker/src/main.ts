@@ -14,7 +14,8 @@ import { Worker } from './worker.js';
 async function main(): Promise<void> {
   const config = loadConfig();
   const { DATABASE_URL } = config;
-  if (DATABASE_URL === null) throw new StartError('DATABASE_URL is not set. (`posthorn up` brings a database of its own.)');
+  if (DATABASE_URL === null)
+    throw new StartError('DATABASE_URL is not set. (`posthorn up` brings a database of its own.)');
   const logger = createLogger({ level: config.LOG_LEVEL, process: 'worker' });
   const metrics = new Metrics();
   const database = await openDatabase({
@@ -27,7 +28,10 @@ async function main(): Promise<void> {
   const http = await serveHealth(database, metrics, config.HOST, config.WORKER_PORT);
   await worker.start();
   const port = (http.getHttpServer().address() as AddressInfo).port;
-  logger.info({ config: describeConfig(config), version: VERSION, node: process.version, port }, 'process.started');
+  logger.info(
+    { config: describeConfig(config), version: VERSION, node: process.version, port },
+    'process.started',
+  );
   process.send?.({ type: 'ready', port });
 
   let stopping = false;
@@ -47,7 +51,12 @@ async function main(): Promise<void> {
   process.on('disconnect', () => void stop('parent is gone'));
 }
 
-async function serveHealth(database: Database, metrics: Metrics, host: string, port: number): Promise<NestFastifyApplication> {
+async function serveHealth(
+  database: Database,
+  metrics: Metrics,
+  host: string,
+  port: number,
+): Promise<NestFastifyApplication> {
   @Module({
     controllers: [HealthController],
     providers: [
@@ -56,13 +65,20 @@ async function serveHealth(database: Database, metrics: Metrics, host: string, p
     ],
   })
   class HealthModule {}
-  const app = await NestFactory.create<NestFastifyApplication>(HealthModule, new FastifyAdapter(), { logger: false });
+  const app = await NestFactory.create<NestFastifyApplication>(HealthModule, new FastifyAdapter(), {
+    logger: false,
+  });
   await app.listen(port, host);
   return app;
 }
 
 main().catch((error: unknown) => {
-  const sentence = error instanceof StartError || error instanceof ConfigError || (error as { code?: string }).code === 'EADDRINUSE';
-  process.stderr.write(`posthorn worker: ${sentence ? (error as Error).message : ((error as Error).stack ?? String(error))}\n`);
+  const sentence =
+    error instanceof StartError ||
+    error instanceof ConfigError ||
+    (error as { code?: string }).code === 'EADDRINUSE';
+  process.stderr.write(
+    `posthorn worker: ${sentence ? (error as Error).message : ((error as Error).stack ?? String(error))}\n`,
+  );
   process.exit(1);
 });

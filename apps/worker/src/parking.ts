@@ -27,7 +27,7 @@ export class Parking {
   /** Takes up to `max` tickets whose endpoint has a free slot and counts them as under way, turn by turn. */
   takeStartable(max: number): Ticket[] {
     const taken: Ticket[] = [];
-    for (let progress = true; progress && taken.length < max; ) {
+    for (let progress = true; progress && taken.length < max;) {
       progress = false;
       for (const [endpointId, waiting] of this.parked) {
         if (taken.length >= max) break;

@@ -150,7 +150,8 @@ export class Pump {
   private async startAll(tickets: Ticket[]): Promise<void> {
     try {
       const [deliveries, endpoints] = await this.load(tickets);
-      for (const ticket of tickets) void this.attempt(ticket, deliveries.get(ticket.deliveryId), endpoints.get(ticket.endpointId));
+      for (const ticket of tickets)
+        void this.attempt(ticket, deliveries.get(ticket.deliveryId), endpoints.get(ticket.endpointId));
     } catch (error) {
       this.logger.warn({ err: error }, 'claim.failed');
       await delay(POLL_MS);
@@ -166,7 +167,9 @@ export class Pump {
     if (slots < 0 && (this.hungry || this.parking.size > 0)) this.wake();
   }
 
-  private async load(tickets: Ticket[]): Promise<[Map<string, DeliveryForAttempt>, Map<string, EndpointForAttempt>]> {
+  private async load(
+    tickets: Ticket[],
+  ): Promise<[Map<string, DeliveryForAttempt>, Map<string, EndpointForAttempt>]> {
     const [deliveries, endpoints] = await Promise.all([
       this.rows.loadDeliveries(tickets.map((ticket) => ticket.deliveryId)),
       this.rows.loadEndpoints([...new Set(tickets.map((ticket) => ticket.endpointId))]),
@@ -174,15 +177,24 @@ export class Pump {
     return [new Map(deliveries.map((delivery) => [delivery.id, delivery])), endpoints];
   }
 
-  private async attempt(ticket: Ticket, delivery: DeliveryForAttempt | undefined, endpoint: EndpointForAttempt | undefined): Promise<void> {
+  private async attempt(
+    ticket: Ticket,
+    delivery: DeliveryForAttempt | undefined,
+    endpoint: EndpointForAttempt | undefined,
+  ): Promise<void> {
     const outcome = delivery?.status === 'pending' ? await this.outcomeOf(delivery, endpoint) : NOTHING_TO_DO;
     this.outcomes.add(this.finished(ticket, delivery, outcome));
     this.parking.leave(ticket.endpointId);
     this.occupy(-1);
   }
 
-  private async outcomeOf(delivery: DeliveryForAttempt, endpoint: EndpointForAttempt | undefined): Promise<Outcome> {
-    this.metrics.dueAgeSeconds.observe(Math.max(0, (this.clock.now().getTime() - delivery.dueAt.getTime()) / 1000));
+  private async outcomeOf(
+    delivery: DeliveryForAttempt,
+    endpoint: EndpointForAttempt | undefined,
+  ): Promise<Outcome> {
+    this.metrics.dueAgeSeconds.observe(
+      Math.max(0, (this.clock.now().getTime() - delivery.dueAt.getTime()) / 1000),
+    );
     try {
       return await this.attempts.attempt(delivery, endpoint);
     } catch (error) {
@@ -192,7 +204,11 @@ export class Pump {
     }
   }
 
-  private finished(ticket: Ticket, delivery: DeliveryForAttempt | undefined, outcome: Outcome): FinishedTicket {
+  private finished(
+    ticket: Ticket,
+    delivery: DeliveryForAttempt | undefined,
+    outcome: Outcome,
+  ): FinishedTicket {
     return {
       ...ticket,
       ...outcome,
@@ -212,7 +228,9 @@ export class Pump {
         const [deliveries] = await this.load(some);
         for (const ticket of some) {
           const delivery = deliveries.get(ticket.deliveryId);
-          this.outcomes.add(this.finished(ticket, delivery, delivery?.status === 'pending' ? GIVEN_BACK : NOTHING_TO_DO));
+          this.outcomes.add(
+            this.finished(ticket, delivery, delivery?.status === 'pending' ? GIVEN_BACK : NOTHING_TO_DO),
+          );
         }
       } catch (error) {
         // Their heartbeat ends with us; another worker takes them over.
@@ -249,5 +267,13 @@ export class Pump {
 
 const NOBODY = '00000000-0000-0000-0000-000000000000';
 /** The delivery is over or gone: only its ticket is to end. */
-const NOTHING_TO_DO: Outcome = { attempt: null, burnsTry: false, next: { status: 'cancelled', reason: 'endpoint_deleted' } };
-const GIVEN_BACK: Outcome = { attempt: null, burnsTry: false, next: { status: 'pending', place: 'queued', inSeconds: 0 } };
+const NOTHING_TO_DO: Outcome = {
+  attempt: null,
+  burnsTry: false,
+  next: { status: 'cancelled', reason: 'endpoint_deleted' },
+};
+const GIVEN_BACK: Outcome = {
+  attempt: null,
+  burnsTry: false,
+  next: { status: 'pending', place: 'queued', inSeconds: 0 },
+};

@@ -33,15 +33,26 @@ export class Worker {
       on: (kind, detail) => logger.warn(kind === 'error' ? { err: detail } : { detail }, 'queue.warning'),
     });
     this.sender = new HttpSender({ allow: parseCidrs(config.POSTHORN_ALLOW_CIDRS) });
-    const attempts = new AttemptDelivery(this.sender, systemClock, systemRandom, { userAgent: `Posthorn/${version}` });
+    const attempts = new AttemptDelivery(this.sender, systemClock, systemRandom, {
+      userAgent: `Posthorn/${version}`,
+    });
     this.recorder = new RecordOutcomes(database, this.queue, metrics, logger, (ids, madeWork) =>
       this.pump.recorded(ids, madeWork),
     );
-    this.pump = new Pump(this.queue, new PumpRepository(database), attempts, this.recorder, metrics, logger, systemClock, {
-      concurrency: config.WORKER_CONCURRENCY,
-      concurrencyPerEndpoint: config.WORKER_CONCURRENCY_PER_ENDPOINT,
-      worker: `${hostname()}:${process.pid}`,
-    });
+    this.pump = new Pump(
+      this.queue,
+      new PumpRepository(database),
+      attempts,
+      this.recorder,
+      metrics,
+      logger,
+      systemClock,
+      {
+        concurrency: config.WORKER_CONCURRENCY,
+        concurrencyPerEndpoint: config.WORKER_CONCURRENCY_PER_ENDPOINT,
+        worker: `${hostname()}:${process.pid}`,
+      },
+    );
     this.listener = new DueListener(
       config.DATABASE_URL,
       () => this.pump.wake(),
@@ -61,9 +72,14 @@ export class Worker {
         {
           name: 'retention',
           everyMs: 600_000,
-          runOnce: async () => (await partitionsRepository.dropOldest(database, config.RETENTION_DAYS)).length,
+          runOnce: async () =>
+            (await partitionsRepository.dropOldest(database, config.RETENTION_DAYS)).length,
         },
-        { name: 'idempotency-keys', everyMs: 60_000, runOnce: () => idempotencyRepository.deleteExpired(database, 5000) },
+        {
+          name: 'idempotency-keys',
+          everyMs: 60_000,
+          runOnce: () => idempotencyRepository.deleteExpired(database, 5000),
+        },
       ],
       metrics,
       logger,

@@ -17,9 +17,23 @@ export const VARIABLES = {
     about:
       'PostgreSQL 15 or later, as postgres://user:password@host:port/database. Unset: `posthorn up` runs an embedded server in POSTHORN_DATA_DIR.',
   },
-  POSTHORN_DATA_DIR: { kind: 'text', default: '.data', about: 'Where the embedded PostgreSQL keeps its data.' },
-  HOST: { kind: 'text', default: '127.0.0.1', about: 'The address that the api listens on; 0.0.0.0 in a container.' },
-  PORT: { kind: 'integer', default: 3400, min: 0, max: 65535, about: 'The port of the api; 0 takes a free one.' },
+  POSTHORN_DATA_DIR: {
+    kind: 'text',
+    default: '.data',
+    about: 'Where the embedded PostgreSQL keeps its data.',
+  },
+  HOST: {
+    kind: 'text',
+    default: '127.0.0.1',
+    about: 'The address that the api listens on; 0.0.0.0 in a container.',
+  },
+  PORT: {
+    kind: 'integer',
+    default: 3400,
+    min: 0,
+    max: 65535,
+    about: 'The port of the api; 0 takes a free one.',
+  },
   WORKER_PORT: {
     kind: 'integer',
     default: 3401,
@@ -32,12 +46,14 @@ export const VARIABLES = {
     default: null,
     secret: true,
     lengthMin: 32,
-    about: 'The first admin key, at least 32 characters. Unset: the first start makes one and prints it once.',
+    about:
+      'The first admin key, at least 32 characters. Unset: the first start makes one and prints it once.',
   },
   POSTHORN_ALLOW_CIDRS: {
     kind: 'text',
     default: '',
-    about: 'Non-public networks that deliveries may reach, comma separated, such as 127.0.0.0/8. Empty: none.',
+    about:
+      'Non-public networks that deliveries may reach, comma separated, such as 127.0.0.0/8. Empty: none.',
   },
   POSTHORN_AUTO_CREATE_EVENT_TYPES: {
     kind: 'flag',
@@ -49,7 +65,8 @@ export const VARIABLES = {
     default: 30,
     min: 1,
     max: 3650,
-    about: 'Days after which events, deliveries and attempts are dropped, a day at a time; pending ones are kept.',
+    about:
+      'Days after which events, deliveries and attempts are dropped, a day at a time; pending ones are kept.',
   },
   WORKER_CONCURRENCY: {
     kind: 'integer',
@@ -75,6 +92,7 @@ export const VARIABLES = {
   DANGEROUS_ALLOW_LOSSY_DATABASE: {
     kind: 'flag',
     default: false,
-    about: 'Start although the database runs with fsync or synchronous_commit off: a crash then loses accepted events.',
+    about:
+      'Start although the database runs with fsync or synchronous_commit off: a crash then loses accepted events.',
   },
 } as const satisfies Record<string, Variable>;

@@ -79,7 +79,9 @@ export class AttemptDelivery {
       failureDetail: result.failureDetail ?? null,
       note: result.bodyNote ?? null,
       remoteAddress: result.remoteAddress ?? null,
-      responseHeaders: result.responseHeaders ? JSON.stringify(result.responseHeaders).replaceAll('\\u0000', '') : null,
+      responseHeaders: result.responseHeaders
+        ? JSON.stringify(result.responseHeaders).replaceAll('\\u0000', '')
+        : null,
       responseBody: base64 ? body!.slice(BASE64_PREFIX.length) : body,
       responseEncoding: body === null ? null : base64 ? 'base64' : 'utf8',
       responseTruncated: result.responseTruncated,

@@ -26,9 +26,19 @@ export class KeepLanes {
     const stalled = await lanesRepository.findStalled(this.database, 100);
     if (stalled.length === 0) return 0;
     return this.database.transaction(async (tx) => {
-      const room = await recordRepository.settleLanes(tx, stalled.map((endpointId) => ({ endpointId, queued: 0, held: 0 })));
-      const promoted = await recordRepository.promoteHeld(tx, room.filter((lane) => lane.promote > 0));
-      await this.queue.insert(tx, promoted.map(({ id, endpointId }) => ({ deliveryId: id, endpointId })), { notify: true });
+      const room = await recordRepository.settleLanes(
+        tx,
+        stalled.map((endpointId) => ({ endpointId, queued: 0, held: 0 })),
+      );
+      const promoted = await recordRepository.promoteHeld(
+        tx,
+        room.filter((lane) => lane.promote > 0),
+      );
+      await this.queue.insert(
+        tx,
+        promoted.map(({ id, endpointId }) => ({ deliveryId: id, endpointId })),
+        { notify: true },
+      );
       return promoted.length;
     });
   }
@@ -46,7 +56,11 @@ export class KeepLanes {
   async restoreTickets(): Promise<number> {
     const restored = await this.database.transaction(async (tx) => {
       const found = await lanesRepository.findTicketless(tx, BATCH);
-      const tickets = found.map(({ id, endpointId, inSeconds }) => ({ deliveryId: id, endpointId, inSeconds }));
+      const tickets = found.map(({ id, endpointId, inSeconds }) => ({
+        deliveryId: id,
+        endpointId,
+        inSeconds,
+      }));
       await this.queue.insert(tx, tickets, { notify: true });
       return found.length;
     });

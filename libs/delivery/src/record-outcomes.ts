@@ -84,12 +84,18 @@ export class RecordOutcomes {
     this.metrics.recordGroupSize.observe(group.length);
     const { rows, madeWork } = await this.database.hotTransaction((tx) => this.record(tx, group));
     end();
-    this.onRecorded(group.map((outcome) => outcome.deliveryId), madeWork);
+    this.onRecorded(
+      group.map((outcome) => outcome.deliveryId),
+      madeWork,
+    );
     const byId = new Map(rows.map((row) => [row.id, row]));
     for (const outcome of group) this.tell(outcome, byId.get(outcome.deliveryId));
   }
 
-  private async record(tx: Tx, group: FinishedTicket[]): Promise<{ rows: RecordedOutcome[]; madeWork: boolean }> {
+  private async record(
+    tx: Tx,
+    group: FinishedTicket[],
+  ): Promise<{ rows: RecordedOutcome[]; madeWork: boolean }> {
     const rows = await recordRepository.record(tx, group);
     const byId = new Map(rows.map((row) => [row.id, row]));
     // A ticket ends with its outcome, or because its delivery is over or gone. Any other is somebody else's by now.
@@ -104,15 +110,27 @@ export class RecordOutcomes {
 
     const next: NewTicket[] = [];
     for (const outcome of group)
-      if (byId.get(outcome.deliveryId)?.applied && outcome.next.status === 'pending' && outcome.next.place !== 'held')
-        next.push({ deliveryId: outcome.deliveryId, endpointId: outcome.endpointId, inSeconds: outcome.next.inSeconds });
+      if (
+        byId.get(outcome.deliveryId)?.applied &&
+        outcome.next.status === 'pending' &&
+        outcome.next.place !== 'held'
+      )
+        next.push({
+          deliveryId: outcome.deliveryId,
+          endpointId: outcome.endpointId,
+          inSeconds: outcome.next.inSeconds,
+        });
     next.push(...(await this.settleLanes(tx, group, byId)));
     await this.queue.insert(tx, next, { notify: true });
     return { rows, madeWork: next.some((ticket) => !ticket.inSeconds) };
   }
 
   /** Subtracts what finished from the lanes and promotes held deliveries into the room. Answers their tickets. */
-  private async settleLanes(tx: Tx, group: FinishedTicket[], byId: Map<string, RecordedOutcome>): Promise<NewTicket[]> {
+  private async settleLanes(
+    tx: Tx,
+    group: FinishedTicket[],
+    byId: Map<string, RecordedOutcome>,
+  ): Promise<NewTicket[]> {
     const changes = new Map<string, LaneChange>();
     const count = (endpointId: string, place: string | null, by: number): void => {
       let change = changes.get(endpointId);
@@ -140,12 +158,19 @@ export class RecordOutcomes {
     if (isDataError(error)) {
       if (group.length > 1) {
         // One row that the database cannot hold must not keep the others from being written.
-        for (const outcome of group) await this.recordGroup([outcome]).catch((each: unknown) => this.recover([outcome], each));
+        for (const outcome of group)
+          await this.recordGroup([outcome]).catch((each: unknown) => this.recover([outcome], each));
         return false;
       }
       const [outcome] = group;
       if (outcome.attempt && outcome.attempt.note !== REFUSED_NOTE) {
-        const bare = { failureDetail: null, responseHeaders: null, responseBody: null, responseEncoding: null, note: REFUSED_NOTE };
+        const bare = {
+          failureDetail: null,
+          responseHeaders: null,
+          responseBody: null,
+          responseEncoding: null,
+          note: REFUSED_NOTE,
+        };
         this.waiting.unshift({ ...outcome, attempt: { ...outcome.attempt, ...bare } });
         return false;
       }
@@ -179,7 +204,11 @@ export class RecordOutcomes {
         statusCode: attempt.statusCode,
         ms: Math.round(attempt.totalMs * 10) / 10,
         late,
-        next: late ? undefined : next.status === 'pending' ? `again in ${Math.round(next.inSeconds)} s` : next.status,
+        next: late
+          ? undefined
+          : next.status === 'pending'
+            ? `again in ${Math.round(next.inSeconds)} s`
+            : next.status,
       },
       'delivery.attempted',
     );

@@ -54,7 +54,7 @@ async function tryLock(client: pg.Client): Promise<boolean> {
     const { rows } = await client.query<{ locked: boolean }>('SELECT pg_try_advisory_lock($1) AS locked', [
       OWNER_LOCK,
     ]);
-    if (rows[0]?.locked === true) return true;
+    if (rows[0]?.locked) return true;
     if (Date.now() > end) return false;
   }
 }

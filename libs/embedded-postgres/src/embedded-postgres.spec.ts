@@ -148,7 +148,7 @@ test('an initdb that was interrupted is done again', async () => {
 test('Ctrl-C leaves the server to its owner; kill -9 of the owner leaves a server that the next start adopts', async () => {
   const first = await start();
   // The group leader of a terminal's foreground job gets what Ctrl-C sends; the server is in another session.
-  const session = (await readFile(`/proc/${first.pid}/stat`, 'utf8')).split(') ')[1]!.split(' ')[3];
+  const session = (await readFile(`/proc/${first.pid}/stat`, 'utf8')).split(') ')[1].split(' ')[3];
   expect(session).toBe(String(first.pid));
 
   // A connection that ends without goodbye is all the server sees of a killed owner.

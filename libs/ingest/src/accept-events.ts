@@ -100,7 +100,10 @@ export class AcceptEvents {
   private takeGroup(): Waiting[] {
     let events = 0;
     let count = 0;
-    while (count < this.waiting.length && (count === 0 || events + this.waiting[count].request.events.length <= GROUP_EVENTS_MAX))
+    while (
+      count < this.waiting.length &&
+      (count === 0 || events + this.waiting[count].request.events.length <= GROUP_EVENTS_MAX)
+    )
       events += this.waiting[count++].request.events.length;
     this.metrics.acceptGroupSize.observe(events);
     return this.waiting.splice(0, count);
@@ -108,11 +111,17 @@ export class AcceptEvents {
 
   private async runGroup(group: Waiting[]): Promise<void> {
     try {
-      const answers = await this.database.hotTransaction((tx) => this.acceptGroup(tx, group.map((each) => each.request)));
+      const answers = await this.database.hotTransaction((tx) =>
+        this.acceptGroup(
+          tx,
+          group.map((each) => each.request),
+        ),
+      );
       group.forEach((each, at) => settle(each, answers[at]));
     } catch (error) {
       // One request that the database refuses must not take the others of its group with it.
-      if (group.length > 1 && !isConnectionFailure(error)) for (const each of group) await this.runGroup([each]);
+      if (group.length > 1 && !isConnectionFailure(error))
+        for (const each of group) await this.runGroup([each]);
       else for (const each of group) each.reject(error);
     }
   }
@@ -120,16 +129,23 @@ export class AcceptEvents {
   private async acceptGroup(tx: Tx, requests: AcceptRequest[]): Promise<(AcceptAnswer | Problem)[]> {
     const answers = await this.claimKeys(tx, requests);
     const fresh = requests.filter((_, at) => answers[at] === undefined);
-    const events = fresh.flatMap((request) => request.events.map((event) => ({ event, scope: request.scope })));
+    const events = fresh.flatMap((request) =>
+      request.events.map((event) => ({ event, scope: request.scope })),
+    );
 
     const now = this.clock.now();
-    const catalogue = await this.readCatalogue(tx, events.flatMap(({ event }) => (event instanceof Problem ? [] : [event])));
+    const catalogue = await this.readCatalogue(
+      tx,
+      events.flatMap(({ event }) => (event instanceof Problem ? [] : [event])),
+    );
     const plans = events.map(({ event, scope }) => {
       if (event instanceof Problem) return event;
       return planEvent(event, visibleTo(scope, catalogue), now, this.random);
     });
     const results = await this.resolveOwnIds(tx, plans);
-    const stored = plans.filter((plan, at): plan is PlannedEvent => results[at] === undefined && !(plan instanceof Problem));
+    const stored = plans.filter(
+      (plan, at): plan is PlannedEvent => results[at] === undefined && !(plan instanceof Problem),
+    );
     await this.store(tx, stored);
 
     let at = 0;
@@ -147,7 +163,10 @@ export class AcceptEvents {
   }
 
   /** An answer for each request that has one already: replayed, refused, or in use; undefined for those to accept. */
-  private async claimKeys(tx: Tx, requests: AcceptRequest[]): Promise<(AcceptAnswer | Problem | undefined)[]> {
+  private async claimKeys(
+    tx: Tx,
+    requests: AcceptRequest[],
+  ): Promise<(AcceptAnswer | Problem | undefined)[]> {
     const answers: (AcceptAnswer | Problem | undefined)[] = requests.map(() => undefined);
     const seen = new Set<string>();
     const claiming: { at: number; claim: IdempotencyClaim }[] = [];
@@ -159,12 +178,18 @@ export class AcceptEvents {
       seen.add(name);
     }
     if (claiming.length === 0) return answers;
-    const claims = await idempotencyRepository.claim(tx, claiming.map(({ claim }) => claim));
+    const claims = await idempotencyRepository.claim(
+      tx,
+      claiming.map(({ claim }) => claim),
+    );
     for (const [c, { at }] of claiming.entries()) {
       const claim = claims[c];
       if (claim === 'in_use') answers[at] = inUse();
       else if (claim === 'reused')
-        answers[at] = new Problem('idempotency_key_reused', 'This Idempotency-Key was used with another body within the last 24 hours.');
+        answers[at] = new Problem(
+          'idempotency_key_reused',
+          'This Idempotency-Key was used with another body within the last 24 hours.',
+        );
       else if (claim !== 'fresh') answers[at] = { results: revive(claim.response), replayed: true };
     }
     return answers;
@@ -181,7 +206,11 @@ export class AcceptEvents {
     let versions = await acceptRepository.resolveEventTypes(tx, names);
     if (this.options.autoCreateEventTypes) {
       const missing = events
-        .filter((event) => !event.testOf && !versions.get(event.type)?.includes(event.version ?? versions.get(event.type)?.[0] ?? ''))
+        .filter(
+          (event) =>
+            !event.testOf &&
+            !versions.get(event.type)?.includes(event.version ?? versions.get(event.type)?.[0] ?? ''),
+        )
         .map((event) => ({ name: event.type, version: event.version ?? '1' }));
       if (missing.length > 0) {
         await acceptRepository.createEventTypes(tx, missing);
@@ -192,8 +221,13 @@ export class AcceptEvents {
   }
 
   /** Results of events that carry an id already taken, in this group or before: the first one's answer, or a refusal. */
-  private async resolveOwnIds(tx: Tx, plans: (PlannedEvent | Problem)[]): Promise<(AcceptResult | undefined)[]> {
-    const results: (AcceptResult | undefined)[] = plans.map((plan) => (plan instanceof Problem ? plan : undefined));
+  private async resolveOwnIds(
+    tx: Tx,
+    plans: (PlannedEvent | Problem)[],
+  ): Promise<(AcceptResult | undefined)[]> {
+    const results: (AcceptResult | undefined)[] = plans.map((plan) =>
+      plan instanceof Problem ? plan : undefined,
+    );
     const madeHere = new Set(this.ownIds(plans));
     if (madeHere.size === 0) return results;
     const ids = [...madeHere].sort();
@@ -204,10 +238,19 @@ export class AcceptEvents {
       const first = taken.get(plan.event.id);
       const dataHash = createHash('sha256').update(plan.event.data).digest();
       const { id, subscriberId, type, version, matched } = plan.event;
-      if (!first) taken.set(id, { id, subscriber_id: subscriberId, type, version, data_hash: dataHash, matched });
-      else if (first.subscriber_id === subscriberId && first.type === type && first.version === version && first.data_hash.equals(dataHash))
+      if (!first)
+        taken.set(id, { id, subscriber_id: subscriberId, type, version, data_hash: dataHash, matched });
+      else if (
+        first.subscriber_id === subscriberId &&
+        first.type === type &&
+        first.version === version &&
+        first.data_hash.equals(dataHash)
+      )
         results[at] = { id: toPublicId('evt', id), deliveries: first.matched };
-      else results[at] = new Problem('event_id_in_use', 'Another event, with other content, has this id.', { errors: [{ pointer: '/id', detail: 'is taken' }] });
+      else
+        results[at] = new Problem('event_id_in_use', 'Another event, with other content, has this id.', {
+          errors: [{ pointer: '/id', detail: 'is taken' }],
+        });
     }
     return results;
   }
@@ -221,7 +264,12 @@ export class AcceptEvents {
     const deliveries = plans.flatMap((plan) => plan.deliveries);
     await this.takeRoom(tx, deliveries);
     const queued = deliveries.filter((delivery) => delivery.place === 'queued');
-    await acceptRepository.insert(tx, plans.map((plan) => plan.event), deliveries, queued.length > 0 ? DUE_CHANNEL : null);
+    await acceptRepository.insert(
+      tx,
+      plans.map((plan) => plan.event),
+      deliveries,
+      queued.length > 0 ? DUE_CHANNEL : null,
+    );
     const tickets = queued.map((delivery) => ({ deliveryId: delivery.id, endpointId: delivery.endpointId }));
     await this.queue.insert(tx, tickets, { notify: false });
   }
@@ -243,7 +291,11 @@ export class AcceptEvents {
   }
 
   /** A single event that was refused is not stored: its publisher mends it and uses the same key again. */
-  private async storeAnswers(tx: Tx, requests: AcceptRequest[], answers: (AcceptAnswer | Problem)[]): Promise<void> {
+  private async storeAnswers(
+    tx: Tx,
+    requests: AcceptRequest[],
+    answers: (AcceptAnswer | Problem)[],
+  ): Promise<void> {
     const rows = requests.flatMap((request, at) => {
       const answer = answers[at];
       if (!request.idempotency || answer instanceof Problem || answer.replayed) return [];
@@ -260,7 +312,10 @@ function settle(waiting: Waiting, answer: AcceptAnswer | Problem): void {
 }
 
 function bytesOf(request: AcceptRequest): number {
-  return request.events.reduce((sum, event) => sum + 256 + (event instanceof Problem ? 0 : event.data.length), 0);
+  return request.events.reduce(
+    (sum, event) => sum + 256 + (event instanceof Problem ? 0 : event.data.length),
+    0,
+  );
 }
 
 /** A key bound to one subscriber finds no other: the answer for another's and for none is the same. */
@@ -273,18 +328,27 @@ function visibleTo(scope: Scope, catalogue: Catalogue): Catalogue {
 function resultOf({ event, deliveries }: PlannedEvent): AcceptedEvent {
   const result: AcceptedEvent = { id: toPublicId('evt', event.id), deliveries: deliveries.length };
   if (deliveries.length === 0) result.note = 'no_matching_endpoint';
-  else if (deliveries.every((delivery) => delivery.place === 'cancelled')) result.note = 'only_disabled_endpoints';
+  else if (deliveries.every((delivery) => delivery.place === 'cancelled'))
+    result.note = 'only_disabled_endpoints';
   if (deliveries[0]?.trigger === 'test') result.delivery = toPublicId('dlv', deliveries[0].id);
   return result;
 }
 
 function inUse(): Problem {
-  return new Problem('idempotency_key_in_use', 'A request with this Idempotency-Key is still running; ask again for its answer.', {
-    retryAfterSeconds: 1,
-  });
+  return new Problem(
+    'idempotency_key_in_use',
+    'A request with this Idempotency-Key is still running; ask again for its answer.',
+    {
+      retryAfterSeconds: 1,
+    },
+  );
 }
 
 function revive(response: string): AcceptResult[] {
-  const results = JSON.parse(response) as (AcceptedEvent | { code: Problem['code']; detail: string; extra: Problem['extra'] })[];
-  return results.map((result) => ('code' in result ? new Problem(result.code, result.detail, result.extra) : result));
+  const results = JSON.parse(response) as (
+    AcceptedEvent | { code: Problem['code']; detail: string; extra: Problem['extra'] }
+  )[];
+  return results.map((result) =>
+    'code' in result ? new Problem(result.code, result.detail, result.extra) : result,
+  );
 }

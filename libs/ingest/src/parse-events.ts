@@ -35,15 +35,23 @@ export function parseEvent(text: string, nowMs: number, traceparent: string | nu
 }
 
 /** The events of `POST /v1/events/batch`: each parsed, or the problem that it alone has. @throws Problem for the batch itself. */
-export function parseBatch(text: string, nowMs: number, traceparent: string | null): (ParsedEvent | Problem)[] {
+export function parseBatch(
+  text: string,
+  nowMs: number,
+  traceparent: string | null,
+): (ParsedEvent | Problem)[] {
   const body = parseJson(text);
   if (!isObject(body) || !Array.isArray(body.events) || Object.keys(body).length !== 1)
     throw invalid([{ pointer: '/events', detail: 'the body must be { "events": [ … ] } and nothing else' }]);
   if (body.events.length === 0 || body.events.length > BATCH_EVENTS_MAX)
-    throw new Problem('invalid_request', `A batch has 1 to ${BATCH_EVENTS_MAX} events, this one has ${body.events.length}.`, {
-      errors: [{ pointer: '/events', detail: `must have 1 to ${BATCH_EVENTS_MAX} elements` }],
-      limit: BATCH_EVENTS_MAX,
-    });
+    throw new Problem(
+      'invalid_request',
+      `A batch has 1 to ${BATCH_EVENTS_MAX} events, this one has ${body.events.length}.`,
+      {
+        errors: [{ pointer: '/events', detail: `must have 1 to ${BATCH_EVENTS_MAX} elements` }],
+        limit: BATCH_EVENTS_MAX,
+      },
+    );
   const spans = elementSpans(text, memberSpans(text).get('events')!.start);
   return body.events.map((value, at) => eventAt(text, value, spans[at], `/events/${at}`, nowMs, traceparent));
 }
@@ -54,7 +62,10 @@ function parseJson(text: string): unknown {
   } catch (error) {
     // V8 quotes the text around the error, and that may be a secret: only the place is told.
     const position = /position (\d+)/.exec((error as Error).message)?.[1];
-    throw new Problem('invalid_json', position ? `The body is not valid JSON at character ${position}.` : 'The body is not valid JSON.');
+    throw new Problem(
+      'invalid_json',
+      position ? `The body is not valid JSON at character ${position}.` : 'The body is not valid JSON.',
+    );
   }
 }
 
@@ -71,17 +82,25 @@ function eventAt(
     .filter((name) => !FIELDS.has(name))
     .map((name) => ({ pointer: `${pointer}/${escapePointer(name)}`, detail: 'is not a field of an event' }));
   const dto = new PublishEventDto();
-  for (const name of FIELDS) if (name !== 'data' && Object.hasOwn(value, name)) Object.assign(dto, { [name]: value[name] });
+  for (const name of FIELDS)
+    if (name !== 'data' && Object.hasOwn(value, name)) Object.assign(dto, { [name]: value[name] });
   for (const error of validateSync(dto, { stopAtFirstError: true }))
-    errors.push({ pointer: `${pointer}/${error.property}`, detail: Object.values(error.constraints ?? {}).join('; ') });
-  if (!Object.hasOwn(value, 'data')) errors.push({ pointer: `${pointer}/data`, detail: 'must be given; any JSON value' });
+    errors.push({
+      pointer: `${pointer}/${error.property}`,
+      detail: Object.values(error.constraints ?? {}).join('; '),
+    });
+  if (!Object.hasOwn(value, 'data'))
+    errors.push({ pointer: `${pointer}/data`, detail: 'must be given; any JSON value' });
   if (typeof dto.subscriber === 'string' && dto.subscriber.includes('\0'))
     errors.push({ pointer: `${pointer}/subscriber`, detail: 'must not contain U+0000' });
   if (typeof dto.version === 'string' && dto.version.includes('\0'))
     errors.push({ pointer: `${pointer}/version`, detail: 'must not contain U+0000' });
   // Week dates are ISO 8601 too, but no Date reads them.
   if (typeof dto.occurredAt === 'string' && Number.isNaN(Date.parse(dto.occurredAt)))
-    errors.push({ pointer: `${pointer}/occurredAt`, detail: 'must be an instant such as 2026-11-22T09:30:00.000Z' });
+    errors.push({
+      pointer: `${pointer}/occurredAt`,
+      detail: 'must be an instant such as 2026-11-22T09:30:00.000Z',
+    });
   if (errors.length > 0) return invalid(errors);
 
   const dataSpan = memberSpans(text, span?.start).get('data')!;

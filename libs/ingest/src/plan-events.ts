@@ -27,7 +27,12 @@ export interface PlannedEvent {
 export const TEST_EVENT_TYPE = 'posthorn.test';
 
 /** One event with its deliveries, or why it is refused. Pure but for the ids. */
-export function planEvent(input: AcceptableEvent, catalogue: Catalogue, now: Date, random: Random): PlannedEvent | Problem {
+export function planEvent(
+  input: AcceptableEvent,
+  catalogue: Catalogue,
+  now: Date,
+  random: Random,
+): PlannedEvent | Problem {
   const wanted = input.subscriber;
   const subscriber = catalogue.subscribers.find((known) =>
     'id' in wanted ? known.id === wanted.id : known.externalId === wanted.externalId,
@@ -43,18 +48,16 @@ export function planEvent(input: AcceptableEvent, catalogue: Catalogue, now: Dat
   const matching = subscriber.endpoints.filter((endpoint) =>
     input.testOf ? endpoint.id === input.testOf : matchesAny(endpoint.eventTypes, input.type),
   );
-  const deliveries = matching.map(
-    (endpoint): NewDelivery => ({
-      // Of the same instant as the event, so that both lie in the same day's partitions and leave together.
-      id: newId(now.getTime(), random),
-      subscriberId: subscriber.id,
-      eventId: id,
-      endpointId: endpoint.id,
-      eventType: input.type,
-      trigger: input.testOf ? 'test' : 'event',
-      place: endpoint.disabled ? 'cancelled' : 'queued',
-    }),
-  );
+  const deliveries = matching.map((endpoint): NewDelivery => ({
+    // Of the same instant as the event, so that both lie in the same day's partitions and leave together.
+    id: newId(now.getTime(), random),
+    subscriberId: subscriber.id,
+    eventId: id,
+    endpointId: endpoint.id,
+    eventType: input.type,
+    trigger: input.testOf ? 'test' : 'event',
+    place: endpoint.disabled ? 'cancelled' : 'queued',
+  }));
   const event: NewEvent = {
     id,
     subscriberId: subscriber.id,
@@ -72,13 +75,21 @@ function versionOf(input: AcceptableEvent, catalogue: Catalogue): string | Probl
   if (input.testOf && input.type === TEST_EVENT_TYPE) return '1';
   const versions = catalogue.versions.get(input.type);
   if (!versions)
-    return new Problem('unknown_event_type', `The event type "${input.type}" is not in the catalogue; register it with POST /v1/event-types.`, {
-      errors: [{ pointer: '/type', detail: 'must be a registered event type' }],
-    });
+    return new Problem(
+      'unknown_event_type',
+      `The event type "${input.type}" is not in the catalogue; register it with POST /v1/event-types.`,
+      {
+        errors: [{ pointer: '/type', detail: 'must be a registered event type' }],
+      },
+    );
   // The first one, not the newest: registering version 2 must not relabel what is already published.
   if (input.version === null) return versions[0] ?? '1';
   if (versions.includes(input.version)) return input.version;
-  return new Problem('unknown_event_type_version', `The event type "${input.type}" has no version "${input.version}".`, {
-    errors: [{ pointer: '/version', detail: `must be one of ${versions.join(', ')}` }],
-  });
+  return new Problem(
+    'unknown_event_type_version',
+    `The event type "${input.type}" has no version "${input.version}".`,
+    {
+      errors: [{ pointer: '/version', detail: `must be one of ${versions.join(', ')}` }],
+    },
+  );
 }

@@ -17,7 +17,7 @@ const CLOSE = new Set([93, 125]);
  */
 export function memberSpans(text: string, at = skipBlank(text, 0)): Map<string, Span> {
   const members = new Map<string, Span>();
-  for (let i = skipBlank(text, at + 1); text[i] !== '}'; ) {
+  for (let i = skipBlank(text, at + 1); text[i] !== '}';) {
     const nameEnd = skipString(text, i);
     const name = JSON.parse(text.slice(i, nameEnd)) as string;
     const start = skipBlank(text, skipBlank(text, nameEnd) + 1);
@@ -31,7 +31,7 @@ export function memberSpans(text: string, at = skipBlank(text, 0)): Map<string, 
 /** The spans of the elements of the array that begins at `at`. The text must be valid JSON already. */
 export function elementSpans(text: string, at: number): Span[] {
   const elements: Span[] = [];
-  for (let i = skipBlank(text, at + 1); text[i] !== ']'; ) {
+  for (let i = skipBlank(text, at + 1); text[i] !== ']';) {
     const end = skipValue(text, i);
     elements.push({ start: i, end });
     i = nextItem(text, end);
@@ -72,7 +72,13 @@ function skipString(text: string, i: number): number {
 
 /** Behind a number, true, false or null. */
 function skipLiteral(text: string, i: number): number {
-  while (i < text.length && !isBlank(text.charCodeAt(i)) && text.charCodeAt(i) !== COMMA && !CLOSE.has(text.charCodeAt(i))) i++;
+  while (
+    i < text.length &&
+    !isBlank(text.charCodeAt(i)) &&
+    text.charCodeAt(i) !== COMMA &&
+    !CLOSE.has(text.charCodeAt(i))
+  )
+    i++;
   return i;
 }
 

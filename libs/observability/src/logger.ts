@@ -11,16 +11,30 @@ export function createLogger(options: { level: string; process: string }): Logge
   // worker's deliveries/s. What is left is written at exit; only kill -9 can lose the last few.
   const output = pino.destination({ dest: 1, sync: false });
   process.on('exit', () => flush(output));
-  return pino({
-    level: options.level,
-    base: { process: options.process },
-    timestamp: pino.stdTimeFunctions.isoTime,
-    formatters: { level: (label) => ({ level: label }) },
-    redact: {
-      paths: ['authorization', '*.authorization', 'secret', '*.secret', 'secrets', '*.secrets', 'key', '*.key', 'parameters', '*.parameters'],
-      censor: '[removed]',
+  return pino(
+    {
+      level: options.level,
+      base: { process: options.process },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      redact: {
+        paths: [
+          'authorization',
+          '*.authorization',
+          'secret',
+          '*.secret',
+          'secrets',
+          '*.secrets',
+          'key',
+          '*.key',
+          'parameters',
+          '*.parameters',
+        ],
+        censor: '[removed]',
+      },
     },
-  }, output);
+    output,
+  );
 }
 
 function flush(output: { flushSync(): void }): void {

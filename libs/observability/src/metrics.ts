@@ -8,25 +8,107 @@ export class Metrics {
   readonly registry = new Registry();
   private readonly on = { registers: [this.registry] };
 
-  readonly eventsAccepted = new Counter({ ...this.on, name: 'posthorn_events_accepted_total', help: 'Events answered 202' });
-  readonly acceptSeconds = new Histogram({ ...this.on, name: 'posthorn_accept_seconds', help: 'From request to commit of T1', buckets: SECONDS });
-  readonly acceptGroupSize = new Histogram({ ...this.on, name: 'posthorn_accept_group_size', help: 'Events per T1', buckets: GROUP_SIZES });
-  readonly requestSeconds = new Histogram({ ...this.on, name: 'posthorn_http_request_seconds', help: 'Answers of the api', labelNames: ['method', 'route', 'status'], buckets: SECONDS });
-  readonly attempts = new Counter({ ...this.on, name: 'posthorn_attempts_total', help: 'Attempts by outcome', labelNames: ['status', 'failure'] });
-  readonly attemptSeconds = new Histogram({ ...this.on, name: 'posthorn_attempt_seconds', help: 'Duration of attempts', buckets: SECONDS });
-  readonly dueAgeSeconds = new Histogram({ ...this.on, name: 'posthorn_due_age_seconds', help: 'From due to request', buckets: SECONDS });
+  readonly eventsAccepted = new Counter({
+    ...this.on,
+    name: 'posthorn_events_accepted_total',
+    help: 'Events answered 202',
+  });
+  readonly acceptSeconds = new Histogram({
+    ...this.on,
+    name: 'posthorn_accept_seconds',
+    help: 'From request to commit of T1',
+    buckets: SECONDS,
+  });
+  readonly acceptGroupSize = new Histogram({
+    ...this.on,
+    name: 'posthorn_accept_group_size',
+    help: 'Events per T1',
+    buckets: GROUP_SIZES,
+  });
+  readonly requestSeconds = new Histogram({
+    ...this.on,
+    name: 'posthorn_http_request_seconds',
+    help: 'Answers of the api',
+    labelNames: ['method', 'route', 'status'],
+    buckets: SECONDS,
+  });
+  readonly attempts = new Counter({
+    ...this.on,
+    name: 'posthorn_attempts_total',
+    help: 'Attempts by outcome',
+    labelNames: ['status', 'failure'],
+  });
+  readonly attemptSeconds = new Histogram({
+    ...this.on,
+    name: 'posthorn_attempt_seconds',
+    help: 'Duration of attempts',
+    buckets: SECONDS,
+  });
+  readonly dueAgeSeconds = new Histogram({
+    ...this.on,
+    name: 'posthorn_due_age_seconds',
+    help: 'From due to request',
+    buckets: SECONDS,
+  });
   readonly inFlight = new Gauge({ ...this.on, name: 'posthorn_in_flight', help: 'Requests under way' });
-  readonly claimed = new Gauge({ ...this.on, name: 'posthorn_claimed', help: 'Tickets claimed by this worker, under way or waiting for a slot' });
-  readonly recordGroupSize = new Histogram({ ...this.on, name: 'posthorn_record_group_size', help: 'Outcomes per T2', buckets: GROUP_SIZES });
-  readonly recordSeconds = new Histogram({ ...this.on, name: 'posthorn_record_seconds', help: 'Duration of T2', buckets: SECONDS });
-  readonly lateOutcomes = new Counter({ ...this.on, name: 'posthorn_late_outcomes_total', help: 'Outcomes whose claim was lost' });
-  readonly lanesReconciled = new Counter({ ...this.on, name: 'posthorn_lanes_reconciled_total', help: 'Lanes whose counts were corrected: should stay 0' });
-  readonly ticketsRestored = new Counter({ ...this.on, name: 'posthorn_tickets_restored_total', help: 'Pending deliveries found without ticket or held mark: should stay 0' });
-  readonly deliveriesHeld = new Gauge({ ...this.on, name: 'posthorn_deliveries_held', help: 'Deliveries held by their lanes' });
-  readonly deliveriesQueued = new Gauge({ ...this.on, name: 'posthorn_deliveries_queued', help: 'Deliveries with a place in their lane' });
-  readonly oldestDueSeconds = new Gauge({ ...this.on, name: 'posthorn_oldest_due_seconds', help: 'Age of the oldest due ticket' });
-  readonly defaultPartitionRows = new Gauge({ ...this.on, name: 'posthorn_default_partition_rows', help: 'Rows whose id came from a wrong clock: should be 0' });
-  readonly maintenanceFailures = new Counter({ ...this.on, name: 'posthorn_maintenance_failures_total', help: 'Rounds of a loop that failed', labelNames: ['loop'] });
+  readonly claimed = new Gauge({
+    ...this.on,
+    name: 'posthorn_claimed',
+    help: 'Tickets claimed by this worker, under way or waiting for a slot',
+  });
+  readonly recordGroupSize = new Histogram({
+    ...this.on,
+    name: 'posthorn_record_group_size',
+    help: 'Outcomes per T2',
+    buckets: GROUP_SIZES,
+  });
+  readonly recordSeconds = new Histogram({
+    ...this.on,
+    name: 'posthorn_record_seconds',
+    help: 'Duration of T2',
+    buckets: SECONDS,
+  });
+  readonly lateOutcomes = new Counter({
+    ...this.on,
+    name: 'posthorn_late_outcomes_total',
+    help: 'Outcomes whose claim was lost',
+  });
+  readonly lanesReconciled = new Counter({
+    ...this.on,
+    name: 'posthorn_lanes_reconciled_total',
+    help: 'Lanes whose counts were corrected: should stay 0',
+  });
+  readonly ticketsRestored = new Counter({
+    ...this.on,
+    name: 'posthorn_tickets_restored_total',
+    help: 'Pending deliveries found without ticket or held mark: should stay 0',
+  });
+  readonly deliveriesHeld = new Gauge({
+    ...this.on,
+    name: 'posthorn_deliveries_held',
+    help: 'Deliveries held by their lanes',
+  });
+  readonly deliveriesQueued = new Gauge({
+    ...this.on,
+    name: 'posthorn_deliveries_queued',
+    help: 'Deliveries with a place in their lane',
+  });
+  readonly oldestDueSeconds = new Gauge({
+    ...this.on,
+    name: 'posthorn_oldest_due_seconds',
+    help: 'Age of the oldest due ticket',
+  });
+  readonly defaultPartitionRows = new Gauge({
+    ...this.on,
+    name: 'posthorn_default_partition_rows',
+    help: 'Rows whose id came from a wrong clock: should be 0',
+  });
+  readonly maintenanceFailures = new Counter({
+    ...this.on,
+    name: 'posthorn_maintenance_failures_total',
+    help: 'Rounds of a loop that failed',
+    labelNames: ['loop'],
+  });
 
   constructor() {
     // Event-loop lag, memory, CPU, handles of the process.

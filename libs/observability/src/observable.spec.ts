@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { Metrics } from './index.js';
 
 const table = readFileSync(new URL('../OBSERVABLE.md', import.meta.url), 'utf8');
-const rows = [...table.matchAll(/^\| `([a-z_.]+)` \|/gm)].map(([, name]) => name);
+const rows = [...table.matchAll(/^\| `([a-z_.]+)` *\|/gm)].map(([, name]) => name);
 
 describe('OBSERVABLE.md', () => {
   it('lists every metric, and none that does not exist', async () => {

@@ -57,9 +57,14 @@ export const acceptRepository = {
     const found = new Map<string, SubscriberForAccept>();
     for (const row of rows) {
       let subscriber = found.get(row.id);
-      if (!subscriber) found.set(row.id, (subscriber = { id: row.id, externalId: row.external_id, endpoints: [] }));
+      if (!subscriber)
+        found.set(row.id, (subscriber = { id: row.id, externalId: row.external_id, endpoints: [] }));
       if (row.endpoint_id)
-        subscriber.endpoints.push({ id: row.endpoint_id, eventTypes: row.event_types, disabled: row.disabled });
+        subscriber.endpoints.push({
+          id: row.endpoint_id,
+          eventTypes: row.event_types,
+          disabled: row.disabled,
+        });
     }
     return [...found.values()];
   },
@@ -94,11 +99,16 @@ export const acceptRepository = {
 
   /** Makes two groups that carry the same own ids wait for each other, in order of id. */
   async lockEventIds(tx: Tx, sortedIds: string[]): Promise<void> {
-    await tx.query(`SELECT pg_advisory_xact_lock(hashtextextended(i, 21)) FROM unnest($1::text[]) AS i`, [sortedIds]);
+    await tx.query(`SELECT pg_advisory_xact_lock(hashtextextended(i, 21)) FROM unnest($1::text[]) AS i`, [
+      sortedIds,
+    ]);
   },
 
   /** Events that already have one of these ids, whoever's they are, with the sha256 of their data. */
-  async findEvents(tx: Tx, ids: string[]): Promise<
+  async findEvents(
+    tx: Tx,
+    ids: string[],
+  ): Promise<
     { id: string; subscriber_id: string; type: string; version: string; data_hash: Buffer; matched: number }[]
   > {
     return tx.query(
@@ -132,7 +142,12 @@ export const acceptRepository = {
   },
 
   /** Writes the events and their deliveries; wakes the pumps at commit when something is queued. */
-  async insert(tx: Tx, events: NewEvent[], deliveries: NewDelivery[], notifyChannel: string | null): Promise<void> {
+  async insert(
+    tx: Tx,
+    events: NewEvent[],
+    deliveries: NewDelivery[],
+    notifyChannel: string | null,
+  ): Promise<void> {
     await tx.prepared(
       'accept_insert',
       `WITH new_events AS (

@@ -1,6 +1,13 @@
 /** The five-character SQLSTATE or Node's own code, whichever the error or its cause carries. */
 function codeOf(error: unknown): string {
-  for (let at = error, depth = 0; at && depth < 5; at = (at as { cause?: unknown; driverError?: unknown }).cause ?? (at as { driverError?: unknown }).driverError, depth++) {
+  for (
+    let at = error, depth = 0;
+    at && depth < 5;
+    at =
+      (at as { cause?: unknown; driverError?: unknown }).cause ??
+      (at as { driverError?: unknown }).driverError,
+      depth++
+  ) {
     const code = (at as { code?: unknown }).code;
     if (typeof code === 'string' && code !== '') return code;
   }
@@ -16,14 +23,28 @@ export function isTransientConflict(error: unknown): boolean {
 /** The unique constraint or index that refused a row, or undefined for any other error. */
 export function violatedUnique(error: unknown): string | undefined {
   if (codeOf(error) !== '23505') return undefined;
-  for (let at = error as { constraint?: string; driverError?: unknown } | undefined; at; at = at.driverError as typeof at)
+  for (
+    let at = error as { constraint?: string; driverError?: unknown } | undefined;
+    at;
+    at = at.driverError as typeof at
+  )
     if (at.constraint) return at.constraint;
   return '';
 }
 
 // Class 08 connection, 53 resources, 57 operator intervention (shutdown, timeout), 55P03 lock timeout, 25006 read only.
 const UNAVAILABLE_SQLSTATE = /^(08|53|57)...$|^55P03$|^25006$/;
-const UNAVAILABLE_NODE = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EHOSTUNREACH', 'EAI_AGAIN', 'ENOENT', 'EACCES']);
+const UNAVAILABLE_NODE = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'ENOTFOUND',
+  'EHOSTUNREACH',
+  'EAI_AGAIN',
+  'ENOENT',
+  'EACCES',
+]);
 // pg raises these without a code (pg 8.23, pg-pool 3): the only place where a text decides.
 const PG_WITHOUT_CODE =
   /^(Connection terminated|Client has encountered a connection error|timeout exceeded when trying to connect|Query read timeout|Connection ended|Client was closed|Cannot use a pool after calling end|timeout expired|Driver not Connected|Connection is not established)/i;

@@ -46,7 +46,8 @@ export class Tx {
  * analyzed, and a planner that takes an id for one of 200 values reads whole tables (measured: 7.4 ms instead of 0.5
  * to load 64 deliveries). Every hot statement looks up some ids by index, so those are the plans that are left.
  */
-const HOT_PLANNER = '-c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off -c enable_mergejoin=off';
+const HOT_PLANNER =
+  '-c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off -c enable_mergejoin=off';
 /**
  * Claiming reads the head of an ordered index. With fresh statistics missing the planner sorted all due tickets instead
  * (6 ms for 64 of 13,000; 2 this way). Only for claims: elsewhere small sorts are right.
@@ -64,7 +65,11 @@ export class Database {
   }
 
   private poolWith(own: PoolConfig): Pool {
-    const { url, applicationName, extra } = this.dataSource.options as { url: string; applicationName: string; extra: PoolConfig };
+    const { url, applicationName, extra } = this.dataSource.options as {
+      url: string;
+      applicationName: string;
+      extra: PoolConfig;
+    };
     const pool = new pg.Pool({ ...extra, connectionString: url, application_name: applicationName, ...own });
     // An idle connection that breaks is replaced; without a listener it would end the process.
     pool.on('error', () => undefined);

@@ -11,9 +11,7 @@ export async function checkDurability(database: Database): Promise<string | null
   const [row] = await database.query<{ fsync: string; commit: string }>(
     `SELECT current_setting('fsync') AS fsync, current_setting('synchronous_commit') AS commit`,
   );
-  const off = [row.fsync === 'off' && 'fsync', row.commit === 'off' && 'synchronous_commit'].filter(
-    Boolean,
-  );
+  const off = [row.fsync === 'off' && 'fsync', row.commit === 'off' && 'synchronous_commit'].filter(Boolean);
   if (off.length === 0) return null;
   return `PostgreSQL runs with ${off.join(' and ')} = off, so a crash would lose events that were answered 202. Turn it on, or set DANGEROUS_ALLOW_LOSSY_DATABASE=true to accept that.`;
 }

@@ -31,7 +31,13 @@ export const idempotencyRepository = {
          FROM unnest($1::text[]) WITH ORDINALITY AS c (k, at) ORDER BY at`,
       [claims.map((claim) => `${claim.scope} ${claim.key}`)],
     );
-    const stored = await tx.query<{ scope: string; key: string; fingerprint: Buffer; status_code: number; response: string }>(
+    const stored = await tx.query<{
+      scope: string;
+      key: string;
+      fingerprint: Buffer;
+      status_code: number;
+      response: string;
+    }>(
       `SELECT i.scope, i.key, i.fingerprint, i.status_code, i.response
          FROM idempotency_keys i JOIN unnest($1::text[], $2::text[]) AS c (scope, key) USING (scope, key)
         WHERE i.created_at > now() - make_interval(hours => $3)`,

@@ -1,6 +1,11 @@
 export { ApiKeysRepository, type KnownKey, type ListedKey, type NewKey } from './api-keys.repository.js';
 export { auditRepository, type AuditRecord } from './audit.repository.js';
-export { acceptRepository, type NewDelivery, type NewEvent, type SubscriberForAccept } from './accept.repository.js';
+export {
+  acceptRepository,
+  type NewDelivery,
+  type NewEvent,
+  type SubscriberForAccept,
+} from './accept.repository.js';
 export { createDataSource, TIMEOUTS } from './data-source.js';
 export { isConnectionFailure, isDataError, isStatementTimeout, violatedUnique } from './database-errors.js';
 export { Database, Tx } from './database.js';
@@ -42,7 +47,12 @@ export {
   type EventFilter,
   type EventStatusRow,
 } from './event-status.queries.js';
-export { replaysRepository, type ReplayFilter, type ReplayRow, type ReplayState } from './replays.repository.js';
+export {
+  replaysRepository,
+  type ReplayFilter,
+  type ReplayRow,
+  type ReplayState,
+} from './replays.repository.js';
 export { resendRepository, type LockedDelivery, type ResendMove } from './resend.repository.js';
 export {
   deliveriesOfEvent,
@@ -55,7 +65,12 @@ export {
   type PageRequest,
   type Reader,
 } from './status.queries.js';
-export { attemptsOfDelivery, contentsOfDelivery, type AttemptRow, type DeliveryContents } from './timeline.queries.js';
+export {
+  attemptsOfDelivery,
+  contentsOfDelivery,
+  type AttemptRow,
+  type DeliveryContents,
+} from './timeline.queries.js';
 export { openDatabase, StartError, type OpenOptions } from './open-database.js';
 export {
   beginSnapshot,

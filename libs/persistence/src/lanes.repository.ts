@@ -102,8 +102,15 @@ export const lanesRepository = {
   },
 
   /** Figures for the gauges. */
-  async figures(database: Database): Promise<{ queued: number; held: number; oldestDueSeconds: number; strays: number }> {
-    const [row] = await database.query<{ queued: number; held: number; oldest: number | null; strays: number }>(
+  async figures(
+    database: Database,
+  ): Promise<{ queued: number; held: number; oldestDueSeconds: number; strays: number }> {
+    const [row] = await database.query<{
+      queued: number;
+      held: number;
+      oldest: number | null;
+      strays: number;
+    }>(
       `SELECT (SELECT coalesce(sum(queued), 0) FROM lanes WHERE queued > 0)::float8 AS queued,
               (SELECT coalesce(sum(held), 0) FROM lanes WHERE held > 0)::float8 AS held,
               (SELECT extract(epoch FROM now() - min(start_after))::float8 FROM (

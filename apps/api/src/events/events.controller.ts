@@ -34,7 +34,13 @@ export class EventsController {
   })
   @ApiBody({ type: PublishEventDto })
   @ApiAcceptedResponse({ type: AcceptedEventDto })
-  @ApiProblems('unknown_subscriber', 'unknown_event_type', 'unknown_event_type_version', 'invalid_event_id', 'event_id_in_use')
+  @ApiProblems(
+    'unknown_subscriber',
+    'unknown_event_type',
+    'unknown_event_type_version',
+    'invalid_event_id',
+    'event_id_in_use',
+  )
   async publish(
     @CurrentCaller() caller: Caller,
     @Req() request: FastifyRequest,
@@ -65,7 +71,9 @@ export class EventsController {
     const events = parseBatch(textOf(request), this.clock.now().getTime(), traceparentOf(request));
     const { results } = await this.run(caller, request, reply, events);
     return {
-      results: results.map((result, at) => (result instanceof Problem ? { error: refusalOf(result, `/events/${at}`) } : result)),
+      results: results.map((result, at) =>
+        result instanceof Problem ? { error: refusalOf(result, `/events/${at}`) } : result,
+      ),
     };
   }
 
@@ -75,7 +83,11 @@ export class EventsController {
     reply: FastifyReply,
     events: (ParsedEvent | Problem)[],
   ): Promise<AcceptAnswer> {
-    const answer = await this.accept.accept({ scope: caller.scope, events, idempotency: claimOf(caller, request) ?? null });
+    const answer = await this.accept.accept({
+      scope: caller.scope,
+      events,
+      idempotency: claimOf(caller, request) ?? null,
+    });
     if (answer.replayed) reply.header('idempotency-replayed', 'true');
     tell(this.logger, this.metrics, answer, reply.elapsedTime, caller.requestId);
     return answer;

@@ -19,7 +19,13 @@ export function refusalOf(problem: Problem, pointer: string): RefusedEventDto {
 }
 
 /** The one line and the count of a publish request. */
-export function tell(logger: Logger, metrics: Metrics, answer: AcceptAnswer, ms: number, requestId: string): void {
+export function tell(
+  logger: Logger,
+  metrics: Metrics,
+  answer: AcceptAnswer,
+  ms: number,
+  requestId: string,
+): void {
   const accepted = answer.results.filter((result): result is AcceptedEvent => !(result instanceof Error));
   if (!answer.replayed) metrics.eventsAccepted.inc(accepted.length);
   logger.info(

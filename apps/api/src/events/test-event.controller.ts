@@ -13,7 +13,8 @@ import { RequireScope } from '../edge/require-scope.decorator.js';
 import { LOGGER } from '../tokens.js';
 import { tell } from './publish-answers.js';
 
-const GREETING = '{"message":"This is a test event from Posthorn. If you can verify its signature, you are ready."}';
+const GREETING =
+  '{"message":"This is a test event from Posthorn. If you can verify its signature, you are ready."}';
 
 @ApiTags('Endpoints')
 @Controller('v1/subscribers/:subscriber/endpoints/:endpoint/test')
@@ -47,7 +48,9 @@ export class TestEventController {
     const subscriber = await subscribersRepository.find(this.database, caller.scope, subscriberReference);
     const endpointId = fromPublicId('ep', endpointReference);
     const endpoint =
-      subscriber && endpointId && (await endpointsRepository.find(this.database, caller.scope, subscriber.id, endpointId));
+      subscriber &&
+      endpointId &&
+      (await endpointsRepository.find(this.database, caller.scope, subscriber.id, endpointId));
     if (!endpoint) throw new Problem('not_found', 'There is no such endpoint.');
     if (endpoint.disabledAt) throw new Problem('conflict', 'The endpoint is disabled; enable it first.');
 
@@ -79,7 +82,8 @@ export class TestEventController {
   private async exampleOf(type: string, version: string | undefined): Promise<string> {
     if (type === TEST_EVENT_TYPE) return GREETING;
     const known = await eventTypesRepository.find(this.database, type);
-    const chosen = version === undefined ? known?.versions[0] : known?.versions.find((each) => each.version === version);
+    const chosen =
+      version === undefined ? known?.versions[0] : known?.versions.find((each) => each.version === version);
     return chosen?.example ?? GREETING;
   }
 }

@@ -17,7 +17,9 @@ export class PublishEventDto {
    */
   @IsString()
   @Length(1, EVENT_TYPE_LENGTH_MAX)
-  @Matches(/^[a-zA-Z0-9_-]+(\.[a-zA-Z0-9_-]+)*$/, { message: '$property must be segments of letters, digits, _ or - joined by dots' })
+  @Matches(/^[a-zA-Z0-9_-]+(\.[a-zA-Z0-9_-]+)*$/, {
+    message: '$property must be segments of letters, digits, _ or - joined by dots',
+  })
   type: string;
 
   /**

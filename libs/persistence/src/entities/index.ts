@@ -14,4 +14,11 @@ export const ENTITIES = [
   EventTypeVersionEntity,
   ApiKeyEntity,
 ];
-export { ApiKeyEntity, EndpointEntity, EndpointSecretEntity, EventTypeEntity, EventTypeVersionEntity, SubscriberEntity };
+export {
+  ApiKeyEntity,
+  EndpointEntity,
+  EndpointSecretEntity,
+  EventTypeEntity,
+  EventTypeVersionEntity,
+  SubscriberEntity,
+};
