@@ -142,7 +142,7 @@ export class RecordOutcomes {
       const row = byId.get(deliveryId);
       if (!row?.applied) continue;
       count(endpointId, row.oldPlace, -1);
-      if (next.status === 'pending') count(endpointId, next.place, +1);
+      if (next.status === 'pending') count(endpointId, next.place, 1);
     }
     const changed = [...changes.values()].filter((change) => change.queued !== 0 || change.held !== 0);
     if (changed.length === 0) return [];
