@@ -84,6 +84,7 @@ export class Pump {
     this.stopping = true;
     this.wake();
     await this.rounds;
+    await this.release(this.parking.takeAll());
     if (this.running > 0)
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, graceMs);
@@ -92,6 +93,7 @@ export class Pump {
           resolve();
         };
       });
+    // Those whose rows could not be loaded meanwhile.
     await this.release(this.parking.takeAll());
   }
 

@@ -1,4 +1,4 @@
-import { FAILURES, decide, newId, toPublicId, type Clock, type Random } from '@app/domain';
+import { FAILURES, decide, newId, toPublicId, uuidTimeMs, type Clock, type Random } from '@app/domain';
 import type { AttemptRecord, DeliveryForAttempt, EndpointForAttempt, OutcomeRecord } from '@app/persistence';
 import { sign } from '@app/signing';
 import { BASE64_PREFIX, excerpt } from './http/excerpt.js';
@@ -58,7 +58,12 @@ export class AttemptDelivery {
     // A test answers a person who waits for it: one attempt, no schedule.
     if (result.failure !== null && burnsTry && delivery.trigger === 'test')
       return { burnsTry, next: { status: 'failed', failure: result.failure } };
-    const decision = decide({ failure: result.failure }, delivery.tries + (burnsTry ? 1 : 0), this.random);
+    const history = {
+      triesDone: delivery.tries + (burnsTry ? 1 : 0),
+      platformFaults: delivery.attempts - delivery.tries,
+      ageSeconds: (this.clock.now().getTime() - uuidTimeMs(delivery.id)) / 1000,
+    };
+    const decision = decide({ failure: result.failure }, history, this.random);
     if (decision.status !== 'pending') return { burnsTry, next: decision };
     return { burnsTry, next: { status: 'pending', place: 'waiting', inSeconds: decision.retryInSeconds } };
   }

@@ -35,22 +35,36 @@ export type Decision =
 
 // Soon, because the receiver did nothing wrong; not at once, because what broke us may break us again.
 const PLATFORM_FAULT_DELAY_SECONDS = 10;
+// 10 s, 20 s, … 10 min: a fault of ours that lasts must not fill the table with attempts.
+const PLATFORM_FAULT_DOUBLINGS_MAX = 6;
+// Twice the receiver's own schedule: by then somebody has to look, and can resend.
+const PLATFORM_FAULT_AGE_SECONDS_MAX = 7 * 86_400;
+
+/** What the delivery has been through, this attempt included in `triesDone`. */
+export interface DeliveryHistory {
+  /** Tries of this run that count against the schedule. */
+  readonly triesDone: number;
+  /** Attempts that were made and did not count. */
+  readonly platformFaults: number;
+  /** Since the event was accepted. */
+  readonly ageSeconds: number;
+}
 
 /**
- * What one attempt's outcome makes of its delivery. `triesDone` counts the tries that burned one, this one included.
- *
- * A fault of ours burns none (waiting is not failing): it never ends a delivery and the caller does not count it, so what
- * bounds a delivery that only ever meets our faults is its age, not this function.
+ * What one attempt's outcome makes of its delivery. A fault of ours burns no try (waiting is not failing): it waits
+ * longer each time, and ends the delivery only when it is a week old.
  */
-export function decide(outcome: AttemptOutcome, triesDone: number, random: Random): Decision {
+export function decide(outcome: AttemptOutcome, history: DeliveryHistory, random: Random): Decision {
   const { failure } = outcome;
   if (failure === null) return { status: 'delivered' };
   const { chargeTo, retry } = FAILURES[failure];
   if (chargeTo === 'platform') {
-    const retryInSeconds = jittered(PLATFORM_FAULT_DELAY_SECONDS, random);
+    if (history.ageSeconds > PLATFORM_FAULT_AGE_SECONDS_MAX) return { status: 'failed', failure };
+    const doublings = Math.min(history.platformFaults, PLATFORM_FAULT_DOUBLINGS_MAX);
+    const retryInSeconds = jittered(PLATFORM_FAULT_DELAY_SECONDS * 2 ** doublings, random);
     return { status: 'pending', retryInSeconds, reason: 'platform_fault' };
   }
-  const retryInSeconds = retry ? nextRetryDelaySeconds(triesDone, random) : null;
+  const retryInSeconds = retry ? nextRetryDelaySeconds(history.triesDone, random) : null;
   if (retryInSeconds === null) return { status: 'failed', failure };
   return { status: 'pending', retryInSeconds, reason: 'retry_schedule' };
 }

@@ -29,18 +29,37 @@ describe('nextRetryDelaySeconds', () => {
   });
 });
 
+const after = (triesDone: number, platformFaults = 0, ageSeconds = 0) => ({
+  triesDone,
+  platformFaults,
+  ageSeconds,
+});
+
 describe('decide', () => {
+  it('waits longer after each fault of ours, ten minutes at most, and gives up when it is a week old', () => {
+    const waits = [0, 1, 2, 6, 100].map((faults) =>
+      decide({ failure: 'internal' }, after(0, faults), random(0.5)),
+    );
+    expect(waits.map((decision) => decision.status === 'pending' && decision.retryInSeconds)).toEqual([
+      10, 20, 40, 640, 640,
+    ]);
+    expect(decide({ failure: 'internal' }, after(0, 5, 8 * 86_400), random(0.5))).toEqual({
+      status: 'failed',
+      failure: 'internal',
+    });
+  });
+
   it('delivers on success, whatever came before', () => {
-    expect(decide({ failure: null }, 13, random(0))).toEqual({ status: 'delivered' });
+    expect(decide({ failure: null }, after(13), random(0))).toEqual({ status: 'delivered' });
   });
 
   it('retries what a receiver did until the schedule is spent', () => {
-    expect(decide({ failure: 'http_5xx' }, 1, random(0.5))).toEqual({
+    expect(decide({ failure: 'http_5xx' }, after(1), random(0.5))).toEqual({
       status: 'pending',
       retryInSeconds: 5,
       reason: 'retry_schedule',
     });
-    expect(decide({ failure: 'http_5xx' }, 13, random(0.5))).toEqual({
+    expect(decide({ failure: 'http_5xx' }, after(13), random(0.5))).toEqual({
       status: 'failed',
       failure: 'http_5xx',
     });
@@ -50,7 +69,7 @@ describe('decide', () => {
     for (const failure of FAILURE_CLASSES) {
       fc.assert(
         fc.property(fc.integer({ min: 1, max: 30 }), chance, (triesDone, at) => {
-          const decision = decide({ failure }, triesDone, random(at));
+          const decision = decide({ failure }, after(triesDone), random(at));
           const { chargeTo } = FAILURES[failure];
           if (chargeTo === 'config') expect(decision).toEqual({ status: 'failed', failure });
           else if (chargeTo === 'platform') expect(decision).toMatchObject({ reason: 'platform_fault' });

@@ -1,0 +1,145 @@
+import { manualClock, newId, seededRandom, toPublicId } from '@app/domain';
+import type { DeliveryForAttempt, EndpointForAttempt } from '@app/persistence';
+import { generateSecret, verify } from '@app/signing';
+import { describe, expect, it } from 'vitest';
+import { AttemptDelivery } from './attempt-delivery.js';
+import type { SendRequest, SendResult } from './http/http-sender.js';
+
+const NOW = new Date('2026-11-22T12:00:00.000Z');
+const clock = manualClock(NOW);
+const random = seededRandom(7);
+const secret = generateSecret(random);
+
+function delivery(overrides: Partial<DeliveryForAttempt> = {}): DeliveryForAttempt {
+  const id = newId(NOW.getTime(), random);
+  const event = {
+    type: 'invoice.paid',
+    version: '2',
+    data: '{"a": 1.0}',
+    occurredAt: NOW,
+    traceparent: null,
+  };
+  return {
+    ...{ id, subscriberId: id, eventId: id, endpointId: id, status: 'pending', trigger: 'event', ticket: 1 },
+    ...{ tries: 0, attempts: 0, dueAt: NOW, event, ...overrides },
+  };
+}
+function endpoint(overrides: Partial<EndpointForAttempt> = {}): EndpointForAttempt {
+  const url = 'https://hooks.example.com/in';
+  return {
+    id: 'ep',
+    url,
+    headers: {},
+    timeoutMs: 15_000,
+    stopped: null,
+    paused: false,
+    secrets: [secret],
+    ...overrides,
+  };
+}
+const timings = { dnsMs: 1, connectMs: 1, tlsMs: 1, firstByteMs: 1, totalMs: 4 };
+
+/** An AttemptDelivery whose sender answers this, and what it was asked to send. */
+function attempting(result: Partial<SendResult>) {
+  const sent: SendRequest[] = [];
+  const sender = {
+    send: (request: SendRequest) => {
+      sent.push(request);
+      return Promise.resolve({ failure: null, responseTruncated: false, timings, ...result } as SendResult);
+    },
+  };
+  return { sent, attempts: new AttemptDelivery(sender, clock, random, { userAgent: 'Posthorn/test' }) };
+}
+
+describe('one attempt', () => {
+  it('sends the envelope around the publisher’s bytes, signed, and nobody’s header replaces ours', async () => {
+    const { sent, attempts } = attempting({ statusCode: 204 });
+    const one = delivery({ attempts: 3 });
+    await attempts.attempt(
+      one,
+      endpoint({ headers: { 'x-api-key': 'k', 'webhook-id': 'mine', 'user-agent': 'me' } }),
+    );
+    const [{ headers, body, deadlineMs }] = sent;
+    const id = toPublicId('evt', one.eventId);
+    expect(body.toString()).toBe(
+      `{"id":"${id}","type":"invoice.paid","version":"2","timestamp":"2026-11-22T12:00:00.000Z","data":{"a": 1.0}}`,
+    );
+    expect(headers).toMatchObject({
+      'webhook-id': id,
+      'posthorn-attempt': '4',
+      'x-api-key': 'k',
+      'user-agent': 'Posthorn/test',
+    });
+    expect(verify(headers, body, [secret], { now: NOW })).toMatchObject({ ok: true, id });
+    expect(deadlineMs).toBe(15_000);
+  });
+
+  it.each([
+    [{ endpoint: undefined }, { status: 'cancelled', reason: 'endpoint_deleted' }],
+    [
+      { endpoint: endpoint({ stopped: 'endpoint_disabled' }) },
+      { status: 'cancelled', reason: 'endpoint_disabled' },
+    ],
+    [{ endpoint: endpoint({ paused: true }) }, { status: 'pending', place: 'held' }],
+    [{ endpoint: endpoint({ secrets: [] }) }, { status: 'failed', failure: 'config_invalid' }],
+    [
+      { endpoint: endpoint(), delivery: delivery({ event: null }) },
+      { status: 'failed', failure: 'internal' },
+    ],
+  ])(
+    'makes no request and burns nothing: %j',
+    async (
+      {
+        endpoint: to,
+        delivery: what = delivery(),
+      }: { endpoint?: EndpointForAttempt; delivery?: DeliveryForAttempt },
+      next,
+    ) => {
+      const { sent, attempts } = attempting({ statusCode: 200 });
+      expect(await attempts.attempt(what, to)).toMatchObject({ attempt: null, burnsTry: false, next });
+      expect(sent).toEqual([]);
+    },
+  );
+
+  it('retries what the receiver did, burning a try', async () => {
+    const { attempts } = attempting({
+      statusCode: 503,
+      failure: 'http_5xx',
+      responseBody: Buffer.from('no\0pe'),
+    });
+    const outcome = await attempts.attempt(delivery({ tries: 2, attempts: 2 }), endpoint());
+    expect(outcome).toMatchObject({ burnsTry: true, next: { status: 'pending', place: 'waiting' } });
+    expect(outcome.attempt).toMatchObject({
+      status: 'failed',
+      statusCode: 503,
+      responseBody: 'no␀pe',
+      responseEncoding: 'utf8',
+    });
+  });
+
+  it('a fault of ours burns none; the thirteenth try of theirs is the last', async () => {
+    const ours = await attempting({ failure: 'internal' }).attempts.attempt(
+      delivery({ tries: 12, attempts: 12 }),
+      endpoint(),
+    );
+    expect(ours).toMatchObject({ burnsTry: false, next: { status: 'pending' } });
+    const theirs = await attempting({ failure: 'connect_refused' }).attempts.attempt(
+      delivery({ tries: 12, attempts: 12 }),
+      endpoint(),
+    );
+    expect(theirs).toMatchObject({ burnsTry: true, next: { status: 'failed', failure: 'connect_refused' } });
+  });
+
+  it('a test event is tried once', async () => {
+    const { attempts } = attempting({ statusCode: 500, failure: 'http_5xx' });
+    expect(await attempts.attempt(delivery({ trigger: 'test' }), endpoint())).toMatchObject({
+      next: { status: 'failed' },
+    });
+  });
+
+  it('keeps what is no text as base64', async () => {
+    const { attempts } = attempting({ statusCode: 200, responseBody: Buffer.from([0xff, 0xfe]) });
+    const { attempt } = await attempts.attempt(delivery(), endpoint());
+    expect(attempt).toMatchObject({ responseBody: '//4=', responseEncoding: 'base64' });
+  });
+});
