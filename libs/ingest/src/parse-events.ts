@@ -95,11 +95,14 @@ function eventAt(
     errors.push({ pointer: `${pointer}/subscriber`, detail: 'must not contain U+0000' });
   if (typeof dto.version === 'string' && dto.version.includes('\0'))
     errors.push({ pointer: `${pointer}/version`, detail: 'must not contain U+0000' });
-  // Week dates are ISO 8601 too, but no Date reads them.
-  if (typeof dto.occurredAt === 'string' && Number.isNaN(Date.parse(dto.occurredAt)))
+  if (
+    typeof dto.occurredAt === 'string' &&
+    !errors.some(({ pointer: at }) => at.endsWith('/occurredAt')) &&
+    !isInstant(dto.occurredAt)
+  )
     errors.push({
       pointer: `${pointer}/occurredAt`,
-      detail: 'must be an instant such as 2026-11-22T09:30:00.000Z',
+      detail: 'must be an instant with its time zone, such as 2026-11-22T09:30:00.000Z',
     });
   if (errors.length > 0) return invalid(errors);
 
@@ -135,6 +138,11 @@ function eventId(text: string, pointer: string, nowMs: number): string | Problem
     `An event id is "evt_" and a TypeID of a UUIDv7 made within the last ${EVENT_ID_AGE_HOURS_MAX} hours. For ids of another form use the Idempotency-Key header.`,
     { errors: [{ pointer: `${pointer}/id`, detail: 'must be evt_ and a TypeID of the last 24 hours' }] },
   );
+}
+
+/** Week dates are ISO 8601 too, but no Date reads them; a time without a zone would be read in ours. */
+function isInstant(text: string): boolean {
+  return !Number.isNaN(Date.parse(text)) && (!text.includes('T') || /(Z|[+-]\d\d:?\d\d)$/.test(text));
 }
 
 function invalid(errors: FieldProblem[]): Problem {
