@@ -35,8 +35,8 @@ export class OrdinaryTables1795305600001 implements MigrationInterface {
       );
       CREATE INDEX endpoints_subscriber ON endpoints (subscriber_id, id) WHERE deleted_at IS NULL;
       COMMENT ON INDEX endpoints_subscriber IS 'AcceptRepository.resolve and EndpointsRepository.list: the endpoints of a subscriber';
-      CREATE INDEX endpoints_stopped ON endpoints (id) WHERE disabled_at IS NOT NULL OR deleted_at IS NOT NULL;
-      COMMENT ON INDEX endpoints_stopped IS 'LanesRepository.cancelStopped: endpoints whose pending deliveries must end';
+      CREATE INDEX endpoints_stopped ON endpoints ((greatest(disabled_at, deleted_at))) WHERE disabled_at IS NOT NULL OR deleted_at IS NOT NULL;
+      COMMENT ON INDEX endpoints_stopped IS 'LanesRepository.cancelStopped: endpoints that were just disabled or deleted';
 
       CREATE TABLE endpoint_secrets (
         id            uuid NOT NULL,

@@ -63,6 +63,7 @@ export class Worker {
     this.maintenance = new Maintenance(
       [
         { name: 'cancel-stopped', everyMs: 1000, runOnce: () => lanes.cancelStopped() },
+        { name: 'cancel-long-stopped', everyMs: 300_000, runOnce: () => lanes.cancelLongStopped() },
         { name: 'promote-stalled', everyMs: 1000, runOnce: () => lanes.promoteStalled() },
         { name: 'replays', everyMs: 1000, runOnce: async () => ((await replays.runOnce()) ? 1 : 0) },
         { name: 'measure', everyMs: 10_000, runOnce: () => lanes.measure() },

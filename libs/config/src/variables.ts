@@ -82,7 +82,13 @@ export const VARIABLES = {
     max: 1024,
     about: 'Of these, to one endpoint at most: a hanging one leaves the other slots free.',
   },
-  DATABASE_POOL_MAX: { kind: 'integer', default: 10, min: 3, max: 100, about: 'Connections of one process.' },
+  DATABASE_POOL_MAX: {
+    kind: 'integer',
+    default: 12,
+    min: 5,
+    max: 100,
+    about: 'Connections of one process to the database; a worker has one more, which listens.',
+  },
   LOG_LEVEL: {
     kind: 'choice',
     default: 'info',

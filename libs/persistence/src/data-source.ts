@@ -22,6 +22,12 @@ export interface DataSourceOptions {
   statementTimeoutMs?: number;
 }
 
+/** How the connections of one process are shared out; 5 at the least. One more than all of them LISTENs, in a worker. */
+export function shareOut(poolMax: number): { hot: number; claims: number; ordinary: number } {
+  const ordinary = Math.max(2, Math.floor(poolMax * 0.4));
+  return { ordinary, claims: 1, hot: Math.max(2, poolMax - ordinary - 1) };
+}
+
 /** The one pool of a process. Not yet connected: call `initialize()`. */
 export function createDataSource(options: DataSourceOptions): DataSource {
   const statementMs = options.statementTimeoutMs ?? TIMEOUTS.statementMs;
@@ -35,7 +41,8 @@ export function createDataSource(options: DataSourceOptions): DataSource {
     // A failed query is thrown and logged at the edge; TypeORM would log it with its parameters.
     logging: false,
     extra: {
-      max: options.poolMax,
+      max: shareOut(options.poolMax).ordinary,
+      poolMax: options.poolMax,
       connectionTimeoutMillis: TIMEOUTS.connectMs,
       keepAlive: true,
       // A half-open connection: the server never answers, so its own timeouts cannot end the statement.

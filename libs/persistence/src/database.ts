@@ -1,6 +1,7 @@
 import type { Db as QueueDb } from 'pg-boss';
 import pg, { type Pool, type PoolClient, type PoolConfig } from 'pg';
 import { DataSource, type EntityManager } from 'typeorm';
+import { shareOut } from './data-source.js';
 import { isTransientConflict } from './database-errors.js';
 
 type Row = Record<string, unknown>;
@@ -60,8 +61,9 @@ export class Database {
   private readonly claimPool: Pool;
 
   constructor(private readonly dataSource: DataSource) {
-    this.hotPool = this.poolWith({ options: `${HOT_PLANNER} -c timezone=UTC` });
-    this.claimPool = this.poolWith({ options: `${CLAIM_PLANNER} -c timezone=UTC`, max: 1 });
+    const { hot, claims } = shareOut((dataSource.options.extra as { poolMax: number }).poolMax);
+    this.hotPool = this.poolWith({ options: `${HOT_PLANNER} -c timezone=UTC`, max: hot });
+    this.claimPool = this.poolWith({ options: `${CLAIM_PLANNER} -c timezone=UTC`, max: claims });
   }
 
   private poolWith(own: PoolConfig): Pool {

@@ -65,20 +65,24 @@ export const lanesRepository = {
   },
 
   /**
-   * Ends pending deliveries of endpoints that are disabled or deleted, a batch at a time. Tickets that are claimed
-   * are left to their worker, which finds the delivery over. Answers how many ended.
+   * Ends pending deliveries of endpoints that were disabled or deleted within so many seconds, a batch at a time. What
+   * a worker has claimed is left to it: it finds the endpoint stopped, or its request is already out and its answer
+   * counts. Answers how many ended.
    */
-  async cancelStopped(tx: Tx, max: number): Promise<number> {
+  async cancelStopped(tx: Tx, withinSeconds: number, max: number): Promise<number> {
     const rows = await tx.query<{ endpoint_id: string; place: string }>(
       `WITH stopped AS (
          SELECT e.id, CASE WHEN s.deleted_at IS NOT NULL THEN 'subscriber_deleted'
                            WHEN e.deleted_at IS NOT NULL THEN 'endpoint_deleted' ELSE 'endpoint_disabled' END AS reason
            FROM endpoints e JOIN subscribers s ON s.id = e.subscriber_id
-          WHERE e.disabled_at IS NOT NULL OR e.deleted_at IS NOT NULL),
+          WHERE (e.disabled_at IS NOT NULL OR e.deleted_at IS NOT NULL)
+            AND greatest(e.disabled_at, e.deleted_at) > now() - make_interval(secs => $3)),
        picked AS (
          SELECT p.id, p.subscriber_id, p.place, s.reason FROM stopped s CROSS JOIN LATERAL (
            SELECT d.id, d.subscriber_id, d.place FROM deliveries d
-            WHERE d.endpoint_id = s.id AND d.status = 'pending' ORDER BY d.id LIMIT $1 FOR UPDATE SKIP LOCKED) p
+            WHERE d.endpoint_id = s.id AND d.status = 'pending'
+              AND NOT EXISTS (SELECT 1 FROM pgboss.job j WHERE j.name = $2 AND j.id = d.id AND j.state = 'active')
+            ORDER BY d.id LIMIT $1 FOR UPDATE OF d SKIP LOCKED) p
           LIMIT $1),
        withdrawn AS (
          DELETE FROM pgboss.job j USING picked p WHERE j.name = $2 AND j.id = p.id AND j.state < 'active'),
@@ -96,7 +100,7 @@ export const lanesRepository = {
          UPDATE lanes l SET queued = greatest(l.queued - k.queued, 0), held = greatest(l.held - k.held, 0)
            FROM locked k WHERE l.endpoint_id = k.endpoint_id)
        SELECT endpoint_id, place FROM ended`,
-      [max, DELIVER_QUEUE],
+      [max, DELIVER_QUEUE, withinSeconds],
     );
     return rows.length;
   },
