@@ -75,6 +75,8 @@ export class Database {
     const pool = new pg.Pool({ ...extra, connectionString: url, application_name: applicationName, ...own });
     // An idle connection that breaks is replaced; without a listener it would end the process.
     pool.on('error', () => undefined);
+    // One that breaks while a transaction holds it tells that twice: to the statement that waits, and as an event.
+    pool.on('connect', (client) => client.on('error', () => undefined));
     return pool;
   }
 

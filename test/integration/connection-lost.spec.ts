@@ -1,0 +1,43 @@
+/**
+ * Real: PostgreSQL, whose server process of one connection is ended while a hot transaction holds that connection,
+ * once between two statements and once during one. The transaction fails; the process and its pool do not.
+ */
+import { isConnectionFailure, type Database } from '@app/persistence';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { createTestDatabase } from '../support/database.js';
+import { openDatabase } from '../support/fixtures.js';
+
+let database: Database;
+let drop: () => Promise<void>;
+
+beforeAll(async () => {
+  const created = await createTestDatabase();
+  ({ drop } = created);
+  database = await openDatabase(created.url);
+});
+afterAll(async () => {
+  await database.close();
+  await drop();
+});
+
+const PID = 'SELECT pg_backend_pid() AS pid';
+// Asked from another connection until that server process is gone.
+async function end(pid: number): Promise<void> {
+  await database.query('SELECT pg_terminate_backend($1, 5000)', [pid]);
+}
+
+it.each([
+  ['between two statements', () => undefined],
+  ['during a statement', 'SELECT pg_sleep(10)'],
+])('a connection that is lost %s fails its transaction and nothing else', async (_, during) => {
+  const lost = database.hotTransaction(async (tx) => {
+    const [{ pid }] = await tx.query<{ pid: number }>(PID);
+    const busy = typeof during === 'string' ? tx.query(during) : Promise.resolve();
+    await Promise.all([busy, end(pid)]);
+    // The news of the lost connection is an event of its own: let it come while nobody waits for an answer.
+    await new Promise((resolve) => setImmediate(resolve));
+    await tx.query(PID);
+  });
+  await expect(lost).rejects.toSatisfy(isConnectionFailure);
+  expect(await database.hotTransaction((tx) => tx.query('SELECT 1 AS one'))).toEqual([{ one: 1 }]);
+});
