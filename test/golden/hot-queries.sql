@@ -1,7 +1,9 @@
 -- accept_subscribers
-SELECT s.id, s.external_id, e.id AS endpoint_id, e.event_types, e.disabled_at IS NOT NULL AS disabled
+SELECT s.id, s.external_id, e.id AS endpoint_id, e.event_types, e.disabled_at IS NOT NULL AS disabled,
+  l.paused_at IS NOT NULL OR l.held > 0 OR l.queued >= l.window_size AS lane_full
   FROM subscribers s
   LEFT JOIN endpoints e ON e.subscriber_id = s.id AND e.deleted_at IS NULL
+  LEFT JOIN lanes l ON l.endpoint_id = e.id AND l.subscriber_id = e.subscriber_id
   WHERE s.deleted_at IS NULL AND (s.id = ANY($1::uuid[]) OR s.external_id = ANY($2::text[]));
 
 -- accept_event_types
@@ -22,20 +24,44 @@ WITH wanted AS (SELECT * FROM unnest($1::uuid[], $2::int[]) AS w (endpoint_id, n
   RETURNING l.endpoint_id, k.granted;
 
 -- accept_insert
-WITH new_events AS (
+WITH input AS (
+  SELECT d.*, row_number() OVER (PARTITION BY endpoint_id, place ORDER BY at) AS turn
+  FROM unnest($9::uuid[], $10::uuid[], $11::uuid[], $12::uuid[], $13::text[], $14::text[], $15::text[])
+  WITH ORDINALITY AS d (id, subscriber_id, event_id, endpoint_id, event_type, trigger, place, at)),
+  wanted AS (
+  SELECT endpoint_id, count(*) FILTER (WHERE place = 'queued')::int AS queued,
+  count(*) FILTER (WHERE place = 'held')::int AS held
+  FROM input WHERE place <> 'cancelled' GROUP BY endpoint_id),
+  locked AS (
+  SELECT l.endpoint_id, w.queued, w.held,
+  CASE WHEN l.paused_at IS NOT NULL OR l.held > 0 THEN 0
+  ELSE least(w.queued, greatest(l.window_size - l.queued, 0)) END AS granted
+  FROM lanes l JOIN wanted w ON w.endpoint_id = l.endpoint_id
+  ORDER BY l.endpoint_id FOR UPDATE OF l),
+  counted AS (
+  UPDATE lanes l SET queued = l.queued + k.granted, held = l.held + k.held + k.queued - k.granted
+  FROM locked k WHERE l.endpoint_id = k.endpoint_id),
+  room AS (SELECT coalesce(jsonb_object_agg(endpoint_id, granted), '{}') AS granted FROM locked),
+  placed AS (
+  SELECT i.*, CASE WHEN i.place = 'queued' AND i.turn > coalesce(((SELECT granted FROM room) ->> i.endpoint_id::text)::int, 0)
+  THEN 'held' ELSE i.place END AS taken
+  FROM input i),
+  new_events AS (
   INSERT INTO events (id, subscriber_id, type, version, data, matched, traceparent, occurred_at)
   SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::int[], $7::text[], $8::timestamptz[])),
   new_deliveries AS (
   INSERT INTO deliveries (id, subscriber_id, event_id, endpoint_id, event_type, trigger,
   status, place, due_at, cancel_reason, finished_at)
   SELECT d.id, d.subscriber_id, d.event_id, d.endpoint_id, d.event_type, d.trigger,
-  CASE d.place WHEN 'cancelled' THEN 'cancelled' ELSE 'pending' END,
-  nullif(d.place, 'cancelled'),
-  CASE WHEN d.place <> 'cancelled' THEN now() END,
-  CASE WHEN d.place = 'cancelled' THEN 'endpoint_disabled' END,
-  CASE WHEN d.place = 'cancelled' THEN now() END
-  FROM unnest($9::uuid[], $10::uuid[], $11::uuid[], $12::uuid[], $13::text[], $14::text[], $15::text[])
-  AS d (id, subscriber_id, event_id, endpoint_id, event_type, trigger, place))
+  CASE d.taken WHEN 'cancelled' THEN 'cancelled' ELSE 'pending' END,
+  nullif(d.taken, 'cancelled'),
+  CASE WHEN d.taken <> 'cancelled' THEN now() END,
+  CASE WHEN d.taken = 'cancelled' THEN 'endpoint_disabled' END,
+  CASE WHEN d.taken = 'cancelled' THEN now() END
+  FROM placed d),
+  withdrawn AS (
+  DELETE FROM pgboss.job j USING placed p
+  WHERE p.place = 'queued' AND p.taken = 'held' AND j.name = 'deliver' AND j.id = p.id)
   SELECT pg_notify($16, '') WHERE $16::text IS NOT NULL;
 
 -- pump_deliveries
@@ -73,10 +99,14 @@ WITH input AS (
   before AS (
   SELECT i.*, d.trigger, d.due_at, d.place AS old_place, d.attempts + 1 AS n,
   d.status <> 'pending' AS over,
-  d.status = 'pending' AND d.ticket = i.ticket AND j.id IS NOT NULL AS applied
+  d.status = 'pending' AND d.ticket = i.ticket
+  AND coalesce(j.state = 'active' AND j.retry_count = i.retry_count, false) AS applied
   FROM input i
   JOIN deliveries d ON d.id = i.id AND d.subscriber_id = i.subscriber_id
-  LEFT JOIN pgboss.job j ON j.name = 'deliver' AND j.id = i.id AND j.state = 'active' AND j.retry_count = i.retry_count
+  -- By its key and nothing else: with the state in here the planner takes the index of active jobs, one by one.
+  LEFT JOIN LATERAL (
+  SELECT t.state, t.retry_count FROM pgboss.job t
+  WHERE t.name = 'deliver' AND t.id = i.id FOR UPDATE OF t) j ON true
   ORDER BY d.id FOR UPDATE OF d),
   moved AS (
   UPDATE deliveries d SET

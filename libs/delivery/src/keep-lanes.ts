@@ -1,6 +1,7 @@
 import type { Metrics } from '@app/observability';
-import { lanesRepository, recordRepository, type Database } from '@app/persistence';
+import { lanesRepository, type Database } from '@app/persistence';
 import type { DeliverQueue } from '@app/queue';
+import { promoteHeld } from './promote-held.js';
 
 // Small enough that its locks are felt by nobody, large enough that a disabled endpoint's backlog ends in seconds.
 const BATCH = 1000;
@@ -33,22 +34,11 @@ export class KeepLanes {
   async promoteStalled(): Promise<number> {
     const stalled = await lanesRepository.findStalled(this.database, 100);
     if (stalled.length === 0) return 0;
-    return this.database.transaction(async (tx) => {
-      const room = await recordRepository.settleLanes(
-        tx,
-        stalled.map((endpointId) => ({ endpointId, queued: 0, held: 0 })),
-      );
-      const promoted = await recordRepository.promoteHeld(
-        tx,
-        room.filter((lane) => lane.promote > 0),
-      );
-      await this.queue.insert(
-        tx,
-        promoted.map(({ id, endpointId }) => ({ deliveryId: id, endpointId })),
-        { notify: true },
-      );
-      return promoted.length;
-    });
+    return promoteHeld(
+      this.database,
+      this.queue,
+      stalled.map((endpointId) => ({ endpointId })),
+    );
   }
 
   /** Corrects lanes whose counts are not those of the table. Should find none. */

@@ -3,14 +3,17 @@ import {
   isConnectionFailure,
   isDataError,
   recordRepository,
+  violatedUnique,
   type Database,
   type LaneChange,
+  type LaneRoom,
   type OutcomeRecord,
   type RecordedOutcome,
   type Tx,
 } from '@app/persistence';
 import type { DeliverQueue, NewTicket, Ticket } from '@app/queue';
 import { toPublicId } from '@app/domain';
+import { promoteHeld } from './promote-held.js';
 
 /** A finished ticket, as the pump hands it over. */
 export interface FinishedTicket extends OutcomeRecord {
@@ -37,7 +40,7 @@ export class RecordOutcomes {
 
   constructor(
     private readonly database: Database,
-    private readonly queue: Pick<DeliverQueue, 'settle' | 'insert'>,
+    private readonly queue: Pick<DeliverQueue, 'settle' | 'insert' | 'notify'>,
     private readonly metrics: Metrics,
     private readonly logger: Logger,
     /** Called when tickets are no longer this worker's, whatever became of them. */
@@ -82,7 +85,7 @@ export class RecordOutcomes {
   private async recordGroup(group: FinishedTicket[]): Promise<void> {
     const end = this.metrics.recordSeconds.startTimer();
     this.metrics.recordGroupSize.observe(group.length);
-    const { rows, madeWork } = await this.database.hotTransaction((tx) => this.record(tx, group));
+    const { rows, room, madeWork } = await this.database.hotTransaction((tx) => this.record(tx, group));
     end();
     this.onRecorded(
       group.map((outcome) => outcome.deliveryId),
@@ -90,12 +93,18 @@ export class RecordOutcomes {
     );
     const byId = new Map(rows.map((row) => [row.id, row]));
     for (const outcome of group) this.tell(outcome, byId.get(outcome.deliveryId));
+    // These outcomes are written, whatever becomes of the promotion: a loop makes up for one that fails.
+    if (room.length > 0)
+      await promoteHeld(this.database, this.queue, room).catch((error: unknown) =>
+        this.logger.warn({ err: error, lanes: room.length }, 'promotion.failed'),
+      );
   }
 
+  /** T2. The lanes are locked by the last statement before the commit, which follows without a wait. */
   private async record(
     tx: Tx,
     group: FinishedTicket[],
-  ): Promise<{ rows: RecordedOutcome[]; madeWork: boolean }> {
+  ): Promise<{ rows: RecordedOutcome[]; room: LaneRoom[]; madeWork: boolean }> {
     const rows = await recordRepository.record(tx, group);
     const byId = new Map(rows.map((row) => [row.id, row]));
     // A ticket ends with its outcome, or because its delivery is over or gone. Any other is somebody else's by now.
@@ -103,11 +112,6 @@ export class RecordOutcomes {
       const row = byId.get(outcome.deliveryId);
       return !row || row.applied || row.over;
     });
-    const settled = await this.queue.settle(tx, ending.map(ticketOf));
-    const lost = rows.find((row) => row.applied && !settled.has(row.id));
-    // It expired between the two statements. Nothing is committed; the next round finds it late.
-    if (lost) throw new Error(`The claim of delivery ${lost.id} was lost while its outcome was recorded`);
-
     const next: NewTicket[] = [];
     for (const outcome of group)
       if (
@@ -120,36 +124,17 @@ export class RecordOutcomes {
           endpointId: outcome.endpointId,
           inSeconds: outcome.next.inSeconds,
         });
-    next.push(...(await this.settleLanes(tx, group, byId)));
-    await this.queue.insert(tx, next, { notify: true });
-    return { rows, madeWork: next.some((ticket) => !ticket.inSeconds) };
-  }
+    const madeWork = next.some((ticket) => !ticket.inSeconds);
+    const changes = laneChanges(group, byId);
 
-  /** Subtracts what finished from the lanes and promotes held deliveries into the room. Answers their tickets. */
-  private async settleLanes(
-    tx: Tx,
-    group: FinishedTicket[],
-    byId: Map<string, RecordedOutcome>,
-  ): Promise<NewTicket[]> {
-    const changes = new Map<string, LaneChange>();
-    const count = (endpointId: string, place: string | null, by: number): void => {
-      let change = changes.get(endpointId);
-      if (!change) changes.set(endpointId, (change = { endpointId, queued: 0, held: 0 }));
-      if (place === 'queued') change.queued += by;
-      else if (place === 'held') change.held += by;
-    };
-    for (const { deliveryId, endpointId, next } of group) {
-      const row = byId.get(deliveryId);
-      if (!row?.applied) continue;
-      count(endpointId, row.oldPlace, -1);
-      if (next.status === 'pending') count(endpointId, next.place, 1);
-    }
-    const changed = [...changes.values()].filter((change) => change.queued !== 0 || change.held !== 0);
-    if (changed.length === 0) return [];
-    const room = (await recordRepository.settleLanes(tx, changed)).filter((lane) => lane.promote > 0);
-    if (room.length === 0) return [];
-    const promoted = await recordRepository.promoteHeld(tx, room);
-    return promoted.map(({ id, endpointId }) => ({ deliveryId: id, endpointId }));
+    let room: LaneRoom[] = [];
+    const works: (() => Promise<unknown>)[] = [];
+    if (ending.length > 0) works.push(() => this.queue.settle(tx, ending.map(ticketOf)));
+    if (next.length > 0) works.push(() => this.queue.insert(tx, next, { notify: false }));
+    if (madeWork) works.push(() => this.queue.notify(tx));
+    if (changes.length > 0) works.push(async () => (room = await recordRepository.settleLanes(tx, changes)));
+    await tx.commitWith(works);
+    return { rows, room: room.filter((lane) => lane.promote > 0), madeWork };
   }
 
   /** Answers whether to give up for now: only while stopping, when the tickets' expiry will bring them back. */
@@ -163,6 +148,11 @@ export class RecordOutcomes {
         return false;
       }
       const [outcome] = group;
+      // The attempt is there: the connection broke between the commit and its answer.
+      if (violatedUnique(error) !== undefined) {
+        this.onRecorded([outcome.deliveryId], false);
+        return false;
+      }
       if (outcome.attempt && outcome.attempt.note !== REFUSED_NOTE) {
         const bare = {
           failureDetail: null,
@@ -216,6 +206,24 @@ export class RecordOutcomes {
 }
 
 const REFUSED_NOTE = 'the response could not be stored';
+
+/** What this group changes in each lane that it changes. */
+function laneChanges(group: FinishedTicket[], byId: Map<string, RecordedOutcome>): LaneChange[] {
+  const changes = new Map<string, LaneChange>();
+  const count = (endpointId: string, place: string | null, by: number): void => {
+    let change = changes.get(endpointId);
+    if (!change) changes.set(endpointId, (change = { endpointId, queued: 0, held: 0 }));
+    if (place === 'queued') change.queued += by;
+    else if (place === 'held') change.held += by;
+  };
+  for (const { deliveryId, endpointId, next } of group) {
+    const row = byId.get(deliveryId);
+    if (!row?.applied) continue;
+    count(endpointId, row.oldPlace, -1);
+    if (next.status === 'pending') count(endpointId, next.place, 1);
+  }
+  return [...changes.values()].filter((change) => change.queued !== 0 || change.held !== 0);
+}
 
 function ticketOf(outcome: FinishedTicket): Ticket {
   return { deliveryId: outcome.deliveryId, endpointId: outcome.endpointId, retryCount: outcome.retryCount };

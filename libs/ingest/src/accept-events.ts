@@ -8,7 +8,7 @@ import {
   isConnectionFailure,
   type Database,
   type IdempotencyClaim,
-  type NewDelivery,
+  type StoredAnswer,
   type Tx,
 } from '@app/persistence';
 import type { DeliverQueue } from '@app/queue';
@@ -143,11 +143,6 @@ export class AcceptEvents {
       return planEvent(event, visibleTo(scope, catalogue), now, this.random);
     });
     const results = await this.resolveOwnIds(tx, plans);
-    const stored = plans.filter(
-      (plan, at): plan is PlannedEvent => results[at] === undefined && !(plan instanceof Problem),
-    );
-    await this.store(tx, stored);
-
     let at = 0;
     for (const [r, request] of requests.entries()) {
       if (answers[r] !== undefined) continue;
@@ -158,7 +153,10 @@ export class AcceptEvents {
       });
       answers[r] = { results: own, replayed: false };
     }
-    await this.storeAnswers(tx, requests, answers as (AcceptAnswer | Problem)[]);
+    const stored = plans.filter(
+      (plan, n): plan is PlannedEvent => results[n] === undefined && !(plan instanceof Problem),
+    );
+    await this.store(tx, stored, answersToStore(requests, answers as (AcceptAnswer | Problem)[]));
     return answers as (AcceptAnswer | Problem)[];
   }
 
@@ -201,9 +199,12 @@ export class AcceptEvents {
     for (const { subscriber } of events)
       if ('id' in subscriber) ids.add(subscriber.id);
       else externalIds.add(subscriber.externalId);
-    const subscribers = await acceptRepository.resolveSubscribers(tx, [...ids], [...externalIds]);
     const names = [...new Set(events.map((event) => event.type))];
-    let versions = await acceptRepository.resolveEventTypes(tx, names);
+    const [subscribers, known] = await Promise.all([
+      acceptRepository.resolveSubscribers(tx, [...ids], [...externalIds]),
+      acceptRepository.resolveEventTypes(tx, names),
+    ]);
+    let versions = known;
     if (this.options.autoCreateEventTypes) {
       const missing = events
         .filter(
@@ -259,51 +260,39 @@ export class AcceptEvents {
     for (const plan of plans) if (!(plan instanceof Problem) && plan.ownId) yield plan.event.id;
   }
 
-  private async store(tx: Tx, plans: PlannedEvent[]): Promise<void> {
-    if (plans.length === 0) return;
-    const deliveries = plans.flatMap((plan) => plan.deliveries);
-    await this.takeRoom(tx, deliveries);
-    const queued = deliveries.filter((delivery) => delivery.place === 'queued');
-    await acceptRepository.insert(
-      tx,
-      plans.map((plan) => plan.event),
-      deliveries,
-      queued.length > 0 ? DUE_CHANNEL : null,
-    );
-    const tickets = queued.map((delivery) => ({ deliveryId: delivery.id, endpointId: delivery.endpointId }));
-    await this.queue.insert(tx, tickets, { notify: false });
-  }
-
-  /** Marks as held what finds no place in its endpoint's lane, the newest first. */
-  private async takeRoom(tx: Tx, deliveries: NewDelivery[]): Promise<void> {
-    const wanted = new Map<string, number>();
-    for (const { place, endpointId } of deliveries)
-      if (place === 'queued') wanted.set(endpointId, (wanted.get(endpointId) ?? 0) + 1);
-    if (wanted.size === 0) return;
-    const room = await acceptRepository.takeRoom(tx, wanted);
-    for (const delivery of deliveries) {
-      if (delivery.place !== 'queued') continue;
-      const left = room.get(delivery.endpointId);
-      if (left === undefined) throw new Error(`Bug: endpoint ${delivery.endpointId} has no lane`);
-      if (left > 0) room.set(delivery.endpointId, left - 1);
-      else delivery.place = 'held';
-    }
-  }
-
-  /** A single event that was refused is not stored: its publisher mends it and uses the same key again. */
-  private async storeAnswers(
+  /** The end of T1. The lanes are locked by the last statement before the commit, which follows without a wait. */
+  private async store(
     tx: Tx,
-    requests: AcceptRequest[],
-    answers: (AcceptAnswer | Problem)[],
+    plans: PlannedEvent[],
+    answers: (IdempotencyClaim & StoredAnswer)[],
   ): Promise<void> {
-    const rows = requests.flatMap((request, at) => {
-      const answer = answers[at];
-      if (!request.idempotency || answer instanceof Problem || answer.replayed) return [];
-      if (answer.results.every((result) => result instanceof Problem)) return [];
-      return [{ ...request.idempotency, statusCode: 202, response: JSON.stringify(answer.results) }];
-    });
-    if (rows.length > 0) await idempotencyRepository.store(tx, rows);
+    const deliveries = plans.flatMap((plan) => plan.deliveries);
+    const queued = deliveries.filter((delivery) => delivery.place === 'queued');
+    const tickets = queued.map((delivery) => ({ deliveryId: delivery.id, endpointId: delivery.endpointId }));
+    const works: (() => Promise<unknown>)[] = [];
+    if (answers.length > 0) works.push(() => idempotencyRepository.store(tx, answers));
+    if (tickets.length > 0) works.push(() => this.queue.insert(tx, tickets, { notify: false }));
+    if (plans.length > 0) {
+      const events = plans.map((plan) => plan.event);
+      works.push(() =>
+        acceptRepository.insert(tx, events, deliveries, tickets.length > 0 ? DUE_CHANNEL : null),
+      );
+    }
+    await tx.commitWith(works);
   }
+}
+
+/** A single event that was refused is not stored: its publisher mends it and uses the same key again. */
+function answersToStore(
+  requests: AcceptRequest[],
+  answers: (AcceptAnswer | Problem)[],
+): (IdempotencyClaim & StoredAnswer)[] {
+  return requests.flatMap((request, at) => {
+    const answer = answers[at];
+    if (!request.idempotency || answer instanceof Problem || answer.replayed) return [];
+    if (answer.results.every((result) => result instanceof Problem)) return [];
+    return [{ ...request.idempotency, statusCode: 202, response: JSON.stringify(answer.results) }];
+  });
 }
 
 function settle(waiting: Waiting, answer: AcceptAnswer | Problem): void {

@@ -17,7 +17,7 @@ export interface Catalogue {
 
 export interface PlannedEvent {
   event: NewEvent;
-  /** Pending ones as `queued`: the lanes decide later which of them are held. */
+  /** Held where the lane was full when it was read; the lanes themselves decide when they are written. */
   deliveries: NewDelivery[];
   /** The publisher chose the event's id, so it may be taken already. */
   ownId: boolean;
@@ -56,7 +56,7 @@ export function planEvent(
     endpointId: endpoint.id,
     eventType: input.type,
     trigger: input.testOf ? 'test' : 'event',
-    place: endpoint.disabled ? 'cancelled' : 'queued',
+    place: endpoint.disabled ? 'cancelled' : endpoint.laneFull ? 'held' : 'queued',
   }));
   const event: NewEvent = {
     id,

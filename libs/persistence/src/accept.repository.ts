@@ -1,3 +1,4 @@
+import { DELIVER_QUEUE } from '@app/contracts';
 import type { Tx } from './database.js';
 
 /** An endpoint as far as matching needs it. */
@@ -5,6 +6,8 @@ export interface EndpointForMatch {
   id: string;
   eventTypes: string[];
   disabled: boolean;
+  /** Its lane takes nothing more at the moment: new deliveries are held. */
+  laneFull: boolean;
 }
 
 /** A subscriber with every endpoint that is not deleted. */
@@ -33,7 +36,7 @@ export interface NewDelivery {
   endpointId: string;
   eventType: string;
   trigger: 'event' | 'test';
-  /** `cancelled` for a disabled endpoint; the others are pending in that place. */
+  /** `cancelled` for a disabled endpoint; `queued` has its ticket, and is held after all when its lane has no room. */
   place: 'queued' | 'held' | 'cancelled';
 }
 
@@ -46,11 +49,14 @@ export const acceptRepository = {
       endpoint_id: string | null;
       event_types: string[];
       disabled: boolean;
+      lane_full: boolean;
     }>(
       'accept_subscribers',
-      `SELECT s.id, s.external_id, e.id AS endpoint_id, e.event_types, e.disabled_at IS NOT NULL AS disabled
+      `SELECT s.id, s.external_id, e.id AS endpoint_id, e.event_types, e.disabled_at IS NOT NULL AS disabled,
+              l.paused_at IS NOT NULL OR l.held > 0 OR l.queued >= l.window_size AS lane_full
          FROM subscribers s
          LEFT JOIN endpoints e ON e.subscriber_id = s.id AND e.deleted_at IS NULL
+         LEFT JOIN lanes l ON l.endpoint_id = e.id AND l.subscriber_id = e.subscriber_id
         WHERE s.deleted_at IS NULL AND (s.id = ANY($1::uuid[]) OR s.external_id = ANY($2::text[]))`,
       [ids, externalIds],
     );
@@ -64,6 +70,7 @@ export const acceptRepository = {
           id: row.endpoint_id,
           eventTypes: row.event_types,
           disabled: row.disabled,
+          laneFull: row.lane_full,
         });
     }
     return [...found.values()];
@@ -141,7 +148,12 @@ export const acceptRepository = {
     return new Map(rows.map((row) => [row.endpoint_id, row.granted]));
   },
 
-  /** Writes the events and their deliveries; wakes the pumps at commit when something is queued. */
+  /**
+   * Writes the events and their deliveries, takes places in the lanes, and wakes the pumps at commit. The tickets of
+   * `queued` deliveries are inserted already: those of the few that find their lane full after all are taken back.
+   * Lanes are locked in order of their id, and last: the commit follows at once. (jsonb as a hash table: the hot
+   * connections join by loops only, and a batch may make a hundred thousand deliveries.)
+   */
   async insert(
     tx: Tx,
     events: NewEvent[],
@@ -150,20 +162,44 @@ export const acceptRepository = {
   ): Promise<void> {
     await tx.prepared(
       'accept_insert',
-      `WITH new_events AS (
+      `WITH input AS (
+         SELECT d.*, row_number() OVER (PARTITION BY endpoint_id, place ORDER BY at) AS turn
+           FROM unnest($9::uuid[], $10::uuid[], $11::uuid[], $12::uuid[], $13::text[], $14::text[], $15::text[])
+                WITH ORDINALITY AS d (id, subscriber_id, event_id, endpoint_id, event_type, trigger, place, at)),
+       wanted AS (
+         SELECT endpoint_id, count(*) FILTER (WHERE place = 'queued')::int AS queued,
+                count(*) FILTER (WHERE place = 'held')::int AS held
+           FROM input WHERE place <> 'cancelled' GROUP BY endpoint_id),
+       locked AS (
+         SELECT l.endpoint_id, w.queued, w.held,
+                CASE WHEN l.paused_at IS NOT NULL OR l.held > 0 THEN 0
+                     ELSE least(w.queued, greatest(l.window_size - l.queued, 0)) END AS granted
+           FROM lanes l JOIN wanted w ON w.endpoint_id = l.endpoint_id
+          ORDER BY l.endpoint_id FOR UPDATE OF l),
+       counted AS (
+         UPDATE lanes l SET queued = l.queued + k.granted, held = l.held + k.held + k.queued - k.granted
+           FROM locked k WHERE l.endpoint_id = k.endpoint_id),
+       room AS (SELECT coalesce(jsonb_object_agg(endpoint_id, granted), '{}') AS granted FROM locked),
+       placed AS (
+         SELECT i.*, CASE WHEN i.place = 'queued' AND i.turn > coalesce(((SELECT granted FROM room) ->> i.endpoint_id::text)::int, 0)
+                          THEN 'held' ELSE i.place END AS taken
+           FROM input i),
+       new_events AS (
          INSERT INTO events (id, subscriber_id, type, version, data, matched, traceparent, occurred_at)
          SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::int[], $7::text[], $8::timestamptz[])),
        new_deliveries AS (
          INSERT INTO deliveries (id, subscriber_id, event_id, endpoint_id, event_type, trigger,
                                  status, place, due_at, cancel_reason, finished_at)
          SELECT d.id, d.subscriber_id, d.event_id, d.endpoint_id, d.event_type, d.trigger,
-                CASE d.place WHEN 'cancelled' THEN 'cancelled' ELSE 'pending' END,
-                nullif(d.place, 'cancelled'),
-                CASE WHEN d.place <> 'cancelled' THEN now() END,
-                CASE WHEN d.place = 'cancelled' THEN 'endpoint_disabled' END,
-                CASE WHEN d.place = 'cancelled' THEN now() END
-           FROM unnest($9::uuid[], $10::uuid[], $11::uuid[], $12::uuid[], $13::text[], $14::text[], $15::text[])
-             AS d (id, subscriber_id, event_id, endpoint_id, event_type, trigger, place))
+                CASE d.taken WHEN 'cancelled' THEN 'cancelled' ELSE 'pending' END,
+                nullif(d.taken, 'cancelled'),
+                CASE WHEN d.taken <> 'cancelled' THEN now() END,
+                CASE WHEN d.taken = 'cancelled' THEN 'endpoint_disabled' END,
+                CASE WHEN d.taken = 'cancelled' THEN now() END
+           FROM placed d),
+       withdrawn AS (
+         DELETE FROM pgboss.job j USING placed p
+          WHERE p.place = 'queued' AND p.taken = 'held' AND j.name = '${DELIVER_QUEUE}' AND j.id = p.id)
        SELECT pg_notify($16, '') WHERE $16::text IS NOT NULL`,
       [
         events.map((e) => e.id),

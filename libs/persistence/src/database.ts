@@ -1,5 +1,5 @@
 import type { Db as QueueDb } from 'pg-boss';
-import pg, { type Pool, type PoolClient, type PoolConfig } from 'pg';
+import pg, { type Pool, type PoolClient, type PoolConfig, type QueryConfig, type QueryResult } from 'pg';
 import { DataSource, type EntityManager } from 'typeorm';
 import { shareOut } from './data-source.js';
 import { isTransientConflict } from './database-errors.js';
@@ -10,7 +10,7 @@ type Row = Record<string, unknown>;
  * The result goes back as pg gives it: pg-boss's supervision sends several statements in one text, whose result is an
  * array, and reads that itself. (With `{ rows }` alone it failed before it came to the expired jobs.)
  */
-function queueDb(on: Pool | PoolClient): QueueDb {
+function queueDb(on: { query(text: string, values?: unknown[]): Promise<QueryResult> }): QueueDb {
   return { executeSql: (text, values) => on.query(text, values) };
 }
 
@@ -18,12 +18,14 @@ function queueDb(on: Pool | PoolClient): QueueDb {
 export class Tx {
   /** The form in which pg-boss takes a caller's transaction. */
   readonly queue: QueueDb;
+  private onSent: (() => void) | null = null;
+  private committed = false;
 
   constructor(
     private readonly client: PoolClient,
     private readonly ordinary: EntityManager | null,
   ) {
-    this.queue = queueDb(client);
+    this.queue = queueDb({ query: (text, values) => this.run(text, values) });
   }
 
   /** For the ordinary tables. Same connection, same transaction; a hot transaction has none. */
@@ -32,13 +34,49 @@ export class Tx {
     return this.ordinary;
   }
 
+  get isCommitted(): boolean {
+    return this.committed;
+  }
+
   async query<T extends object = Row>(text: string, values: unknown[] = []): Promise<T[]> {
-    return (await this.client.query(text, values)).rows as T[];
+    return (await this.run(text, values)).rows as T[];
   }
 
   /** A statement of the hot path: prepared once per connection under its name, so it is planned once. */
   async prepared<T extends object = Row>(name: string, text: string, values: unknown[]): Promise<T[]> {
-    return (await this.client.query({ name, text, values })).rows as T[];
+    return (await this.run({ name, text, values })).rows as T[];
+  }
+
+  /**
+   * Sends one statement after the other and then COMMIT, without waiting for any answer in between: what they lock is
+   * locked only while the server works, not while this process comes round to send the next. (Measured: T1 and T2
+   * waited 5 and 9 ms for each other's lanes.) Each `work` sends exactly one statement. For the end of a hot
+   * transaction, when nothing depends on the answers.
+   * @throws the first error; then nothing was committed
+   */
+  async commitWith(works: (() => Promise<unknown>)[]): Promise<void> {
+    const answers: Promise<unknown>[] = [];
+    for (const work of works) {
+      const sent = new Promise<void>((resolve) => (this.onSent = resolve));
+      const answer = work();
+      answers.push(answer);
+      // A work that fails before it sends anything is told with the others.
+      await Promise.race([sent, answer.catch(() => undefined)]);
+    }
+    const commit = this.run('COMMIT');
+    this.committed = true;
+    const outcomes = await Promise.allSettled([...answers, commit]);
+    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+    if (failed) throw failed.reason;
+    const { command } = await commit;
+    if (command !== 'COMMIT') throw new Error(`Bug: COMMIT was answered by ${command}`);
+  }
+
+  private run(config: string | QueryConfig, values?: unknown[]): Promise<QueryResult> {
+    const result = this.client.query(config as string, values);
+    this.onSent?.();
+    this.onSent = null;
+    return result;
   }
 }
 
@@ -62,7 +100,7 @@ export class Database {
 
   constructor(private readonly dataSource: DataSource) {
     const { hot, claims } = shareOut((dataSource.options.extra as { poolMax: number }).poolMax);
-    this.hotPool = this.poolWith({ options: `${HOT_PLANNER} -c timezone=UTC`, max: hot });
+    this.hotPool = this.poolWith({ options: `${HOT_PLANNER} -c timezone=UTC`, max: hot, pipeline: true });
     this.claimPool = this.poolWith({ options: `${CLAIM_PLANNER} -c timezone=UTC`, max: claims });
   }
 
@@ -131,15 +169,19 @@ export class Database {
 
   private async hotOnce<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
     const client = await this.hotPool.connect();
+    const tx = new Tx(client, null);
     let broken = false;
     try {
-      await client.query('BEGIN');
-      const result = await work(new Tx(client, null));
-      await client.query('COMMIT');
+      // Not waited for: the connection is in pipeline mode, so the first statement follows at once.
+      const begun = client.query('BEGIN');
+      begun.catch(() => undefined);
+      const result = await work(tx);
+      await begun;
+      if (!tx.isCommitted) await client.query('COMMIT');
       return result;
     } catch (error) {
       // A connection that cannot even roll back is in an unknown state: it is closed, not reused.
-      await client.query('ROLLBACK').catch(() => (broken = true));
+      if (!tx.isCommitted) await client.query('ROLLBACK').catch(() => (broken = true));
       throw error;
     } finally {
       client.release(broken);

@@ -34,6 +34,7 @@ export {
   recordRepository,
   type AttemptRecord,
   type LaneChange,
+  type LaneRoom,
   type OutcomeRecord,
   type RecordedOutcome,
 } from './record.repository.js';

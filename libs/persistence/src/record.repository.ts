@@ -63,6 +63,12 @@ export interface LaneChange {
   held: number;
 }
 
+/** How many held deliveries a lane may promote now. */
+export interface LaneRoom {
+  endpointId: string;
+  promote: number;
+}
+
 export interface PromotedDelivery {
   id: string;
   endpointId: string;
@@ -74,7 +80,8 @@ export const recordRepository = {
    * Writes attempts and moves deliveries on. Rows are locked in order of id first. An outcome applies only if the
    * delivery is pending, its ticket is the one that was loaded and the job is still active in the attempt that was
    * claimed. Both, because a delivery's next job has the same id and counts from 0 again: a worker that froze over
-   * one whole retry would find its `{ id, retryCount }` true of another's claim. A late outcome adds its attempt,
+   * one whole retry would find its `{ id, retryCount }` true of another's claim. The job is locked, so it cannot expire
+   * before it is settled. A late outcome adds its attempt,
    * marked late, and changes nothing else: it burns no try.
    */
   async record(tx: Tx, outcomes: OutcomeRecord[]): Promise<RecordedOutcome[]> {
@@ -93,10 +100,14 @@ export const recordRepository = {
        before AS (
          SELECT i.*, d.trigger, d.due_at, d.place AS old_place, d.attempts + 1 AS n,
                 d.status <> 'pending' AS over,
-                d.status = 'pending' AND d.ticket = i.ticket AND j.id IS NOT NULL AS applied
+                d.status = 'pending' AND d.ticket = i.ticket
+                  AND coalesce(j.state = 'active' AND j.retry_count = i.retry_count, false) AS applied
            FROM input i
            JOIN deliveries d ON d.id = i.id AND d.subscriber_id = i.subscriber_id
-           LEFT JOIN pgboss.job j ON j.name = '${DELIVER_QUEUE}' AND j.id = i.id AND j.state = 'active' AND j.retry_count = i.retry_count
+           -- By its key and nothing else: with the state in here the planner takes the index of active jobs, one by one.
+           LEFT JOIN LATERAL (
+             SELECT t.state, t.retry_count FROM pgboss.job t
+              WHERE t.name = '${DELIVER_QUEUE}' AND t.id = i.id FOR UPDATE OF t) j ON true
           ORDER BY d.id FOR UPDATE OF d),
        moved AS (
          UPDATE deliveries d SET
@@ -166,7 +177,7 @@ export const recordRepository = {
    * Changes the lanes' counts and answers how many held deliveries each may promote now: when less than half of
    * the window is queued it is filled, so that promotion comes in batches and not one by one.
    */
-  async settleLanes(tx: Tx, changes: LaneChange[]): Promise<{ endpointId: string; promote: number }[]> {
+  async settleLanes(tx: Tx, changes: LaneChange[]): Promise<LaneRoom[]> {
     return tx.prepared(
       'record_settle_lanes',
       `WITH change AS (SELECT * FROM unnest($1::uuid[], $2::int[], $3::int[]) AS c (endpoint_id, queued, held)),

@@ -103,8 +103,12 @@ export class DeliverQueue {
       })),
       { db: tx.queue },
     );
-    if (options.notify && tickets.some((ticket) => !ticket.inSeconds))
-      await tx.query('SELECT pg_notify($1, $2)', [DUE_CHANNEL, '']);
+    if (options.notify && tickets.some((ticket) => !ticket.inSeconds)) await this.notify(tx);
+  }
+
+  /** Wakes the pumps when this transaction commits. */
+  async notify(tx: Tx): Promise<void> {
+    await tx.query('SELECT pg_notify($1, $2)', [DUE_CHANNEL, '']);
   }
 
   /** Takes back tickets that nobody has claimed. Answers the deliveries whose ticket was taken. */
