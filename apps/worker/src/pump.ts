@@ -41,6 +41,8 @@ export class Pump {
   /** A free slot could be filled: the last claim was full, or left something out. */
   private hungry = false;
   private stopping = false;
+  /** The sender ends what is still under way. */
+  private graceIsOver = false;
   private heartbeat: NodeJS.Timeout | undefined;
   private idle: (() => void) | null = null;
 
@@ -95,6 +97,7 @@ export class Pump {
       });
     // Those whose rows could not be loaded meanwhile.
     await this.release(this.parking.takeAll());
+    this.graceIsOver = true;
   }
 
   /** After the sender has ended: every attempt has its outcome. */
@@ -198,7 +201,10 @@ export class Pump {
       Math.max(0, (this.clock.now().getTime() - delivery.dueAt.getTime()) / 1000),
     );
     try {
-      return await this.attempts.attempt(delivery, endpoint);
+      const outcome = await this.attempts.attempt(delivery, endpoint);
+      // We ended it, and that breaks nothing for the next worker: it need not wait as after a fault of ours.
+      const cutShort = this.graceIsOver && outcome.attempt?.failure === 'internal';
+      return cutShort ? { ...outcome, next: GIVEN_BACK.next } : outcome;
     } catch (error) {
       // A bug of ours on this row: others go on, and it is tried again, not at once.
       this.logger.error({ err: error, delivery: delivery.id }, 'attempt.broken');
