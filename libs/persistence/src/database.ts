@@ -59,9 +59,11 @@ export class Tx {
     for (const work of works) {
       const sent = new Promise<void>((resolve) => (this.onSent = resolve));
       const answer = work();
+      // Told below, when the others have been waited for.
+      answer.catch(() => undefined);
       answers.push(answer);
-      // A work that fails before it sends anything is told with the others.
-      await Promise.race([sent, answer.catch(() => undefined)]);
+      // One that fails before it has sent anything ends it all here: without its statement nothing may be committed.
+      await Promise.race([sent, answer]);
     }
     const commit = this.run('COMMIT');
     this.committed = true;
