@@ -72,7 +72,7 @@ export class RecordOutcomes {
     // The outcomes of one turn of the event loop belong together.
     await new Promise(setImmediate);
     while (this.waiting.length > 0) {
-      const group = this.waiting.splice(0, GROUP_MAX);
+      const group = this.takeGroup();
       try {
         await this.recordGroup(group);
       } catch (error) {
@@ -80,6 +80,20 @@ export class RecordOutcomes {
         if (lost) return;
       }
     }
+  }
+
+  /**
+   * At most one outcome of each delivery. A worker that slept over its claim may have claimed the delivery again, and
+   * two outcomes in one statement would both be the attempt after the last.
+   */
+  private takeGroup(): FinishedTicket[] {
+    const group = new Map<string, FinishedTicket>();
+    const second: FinishedTicket[] = [];
+    for (const outcome of this.waiting.splice(0, GROUP_MAX))
+      if (group.has(outcome.deliveryId)) second.push(outcome);
+      else group.set(outcome.deliveryId, outcome);
+    this.waiting.unshift(...second);
+    return [...group.values()];
   }
 
   private async recordGroup(group: FinishedTicket[]): Promise<void> {
