@@ -24,6 +24,8 @@ const FEW_SLOTS_MAX = 32;
 const GATHER_MS = 2;
 // A third of the queue's heartbeat: two may be lost before a claim is.
 const HEARTBEAT_MS = 4000;
+// Claims that were not touched for so long may be another worker's by now: the queue's heartbeat is 12 s.
+const CLAIM_MS = 10_000;
 
 /**
  * Claims tickets for free slots and starts an attempt for each; never waits for a whole batch. Rows are loaded just
@@ -34,6 +36,11 @@ export class Pump {
   private readonly fewSlots: number;
   /** Every ticket that is ours until T2 has settled it. */
   private readonly claimed = new Map<string, Ticket>();
+  /** Of these, claimed anew while an attempt of a lost claim is still under way here: that one ends first. */
+  private readonly claimedAgain = new Set<string>();
+  /** Until then every claim was known to the database; a worker that slept finds it long ago. */
+  private touchedAt = 0;
+  private touching: Promise<void> | null = null;
   private running = 0;
   private rounds: Promise<void> | null = null;
   private woken = false;
@@ -61,6 +68,7 @@ export class Pump {
   }
 
   start(): void {
+    this.touchedAt = this.clock.now().getTime();
     this.rounds = this.run();
     this.heartbeat = setInterval(() => void this.touch(), HEARTBEAT_MS);
   }
@@ -73,7 +81,7 @@ export class Pump {
 
   /** T2 has settled these: they are nobody's now. */
   recorded(deliveryIds: string[], madeWork: boolean): void {
-    for (const id of deliveryIds) this.claimed.delete(id);
+    for (const id of deliveryIds) this.forget(id);
     this.metrics.claimed.set(this.claimed.size);
     if (madeWork || this.hungry) this.wake();
   }
@@ -130,7 +138,10 @@ export class Pump {
     const max = Math.min(free, CLAIM_MAX);
     const except = this.parking.saturated();
     const tickets = await this.queue.claim(max, except);
-    for (const ticket of tickets) this.claimed.set(ticket.deliveryId, ticket);
+    for (const ticket of tickets) {
+      if (this.claimed.has(ticket.deliveryId)) this.claimedAgain.add(ticket.deliveryId);
+      this.claimed.set(ticket.deliveryId, ticket);
+    }
     this.metrics.claimed.set(this.claimed.size);
     this.parking.add(tickets);
     this.startParked();
@@ -145,6 +156,7 @@ export class Pump {
 
   /** Takes free slots for parked tickets. Their rows are loaded while the next claim is already on its way. */
   private startParked(): void {
+    if (!this.isAwake()) return;
     const tickets = this.parking.takeStartable(this.freeSlots);
     if (tickets.length === 0) return;
     this.occupy(tickets.length);
@@ -155,14 +167,29 @@ export class Pump {
   private async startAll(tickets: Ticket[]): Promise<void> {
     try {
       const [deliveries, endpoints] = await this.load(tickets);
+      if (!this.isAwake()) return this.unstart(tickets);
       for (const ticket of tickets)
         void this.attempt(ticket, deliveries.get(ticket.deliveryId), endpoints.get(ticket.endpointId));
     } catch (error) {
       this.logger.warn({ err: error }, 'claim.failed');
       await delay(POLL_MS);
-      this.parking.putBack(tickets);
-      this.occupy(-tickets.length);
+      this.unstart(tickets);
     }
+  }
+
+  private unstart(tickets: Ticket[]): void {
+    this.parking.putBack(tickets);
+    this.occupy(-tickets.length);
+  }
+
+  /**
+   * Whether no request would be made for a claim that is another's by now. After a sleep, or with the database away,
+   * claims are proven first; whoever asked is woken by the answer.
+   */
+  private isAwake(): boolean {
+    if (this.clock.now().getTime() - this.touchedAt < CLAIM_MS) return true;
+    void this.touch();
+    return false;
   }
 
   private occupy(slots: number): void {
@@ -248,15 +275,28 @@ export class Pump {
     }
   }
 
-  private async touch(): Promise<void> {
+  private touch(): Promise<void> {
+    this.touching ??= this.touchAll().finally(() => (this.touching = null));
+    return this.touching;
+  }
+
+  private async touchAll(): Promise<void> {
     const tickets = [...this.claimed.values()];
+    const at = this.clock.now().getTime();
     try {
       const ours = await this.queue.touch(tickets);
       // Parked ones that are no longer ours are dropped; what is under way is judged when it is recorded.
-      for (const lost of this.parking.dropExcept(tickets, ours)) this.claimed.delete(lost.deliveryId);
+      for (const lost of this.parking.dropExcept(tickets, ours)) this.forget(lost.deliveryId);
+      const slept = at - this.touchedAt >= CLAIM_MS;
+      this.touchedAt = at;
+      if (slept) this.wake();
     } catch (error) {
       this.logger.warn({ err: error }, 'claim.failed');
     }
+  }
+
+  private forget(deliveryId: string): void {
+    if (!this.claimedAgain.delete(deliveryId)) this.claimed.delete(deliveryId);
   }
 
   /** Until somebody calls `wake`, or the poll is due. */
