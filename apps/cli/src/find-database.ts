@@ -1,5 +1,5 @@
 import type { Config } from '@app/config';
-import { startEmbeddedPostgres } from '@app/embedded-postgres';
+import { findEmbeddedPostgres } from '@app/embedded-postgres';
 import { createDataSource, Database } from '@app/persistence';
 import { CliError, messageOf } from './cli-error.js';
 import { whoRunsOn } from './up/run-file.js';
@@ -22,15 +22,14 @@ export async function withDatabaseUrl<T>(config: Config, work: (url: string) => 
     throw new CliError(
       `\`posthorn up\` (pid ${run.pid}) on ${dataDir} uses a DATABASE_URL: set the same one for this command.`,
     );
-  const server = await startEmbeddedPostgres({ dataDir, log: () => {} }).catch((error: unknown) => {
+  const url = await findEmbeddedPostgres(dataDir).catch((error: unknown) => {
     throw new CliError(messageOf(error));
   });
-  try {
-    return await work(server.url());
-  } finally {
-    // Held by `up`, so this only lets go of it.
-    await server.stop();
-  }
+  if (url === null)
+    throw new CliError(
+      `The PostgreSQL of \`posthorn up\` (pid ${run.pid}) is being started again: try again.`,
+    );
+  return work(url);
 }
 
 /** A small pool on a database that may be old, empty or not durable yet. */

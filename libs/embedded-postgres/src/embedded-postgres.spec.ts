@@ -1,12 +1,19 @@
 // Real: the server binaries, a cluster on disk, signals, a terminal-like process group. Each test is one way in
 // which a database that comes with the program usually fails its user.
 import { spawn } from 'node:child_process';
-import { chmod, mkdir, mkdtemp, readFile, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { destroyEmbeddedPostgres, startEmbeddedPostgres, type EmbeddedPostgres } from './index.js';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import {
+  destroyEmbeddedPostgres,
+  findEmbeddedPostgres,
+  startEmbeddedPostgres,
+  type EmbeddedPostgres,
+} from './index.js';
+import { clusterIn } from './init-cluster.js';
+import { boundLogs, LOG_BYTES_MAX } from './log-bound.js';
 
 let dataDir: string;
 let lines: string[];
@@ -84,6 +91,40 @@ test('a second process shares the server and does not stop it', async () => {
   await second.stop();
   expect(await ask(first.url(), 'SELECT 1 AS n')).toEqual([{ n: 1 }]);
   await first.stop();
+});
+
+test('a command beside it finds the server at once, and none when none runs', async () => {
+  const first = await start();
+  expect(await findEmbeddedPostgres(dataDir)).toBe(first.url());
+  await first.stop();
+  expect(await findEmbeddedPostgres(dataDir)).toBeNull();
+  expect(await findEmbeddedPostgres(join(dataDir, 'nothing here'))).toBeNull();
+});
+
+test('a log that grew too large is set aside while the server runs, which goes on in a new one', async () => {
+  const server = await start();
+  const paths = clusterIn(join(dataDir, 'postgres'));
+  const raise = (times: number) =>
+    ask(
+      server.adminUrl(),
+      `DO $$ BEGIN FOR n IN 1..${times} LOOP RAISE LOG '%', repeat('.', 1000000); END LOOP; END $$`,
+    );
+  const logs = async () => {
+    const names = (await readdir(paths.logDir)).filter((name) => name.startsWith('server-'));
+    return Promise.all(names.map(async (name) => (await stat(join(paths.logDir, name))).size));
+  };
+  await raise(1);
+  await boundLogs(paths, server.pid);
+  await expect(stat(join(paths.logDir, 'older.log'))).rejects.toMatchObject({ code: 'ENOENT' });
+
+  await raise(21);
+  await vi.waitFor(async () => expect(Math.max(...(await logs()))).toBeGreaterThan(LOG_BYTES_MAX));
+  await boundLogs(paths, server.pid);
+  expect((await stat(join(paths.logDir, 'older.log'))).size).toBeGreaterThan(LOG_BYTES_MAX);
+  await raise(1);
+  await vi.waitFor(async () => expect(Math.max(0, ...(await logs()))).toBeGreaterThan(0), 10_000);
+  expect(Math.max(...(await logs()))).toBeLessThan(LOG_BYTES_MAX);
+  await server.stop();
 });
 
 test('two starts at the same moment make one server', async () => {

@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import { ensureAppDatabase, takeOwnership } from './app-database.js';
 import { stageBinaries } from './binaries.js';
 import { findClusterHome, prepareClusterHome } from './cluster-home.js';
-import { initCluster, type Cluster } from './init-cluster.js';
+import { clusterIn, initCluster, readPasswords, type Cluster } from './init-cluster.js';
 import { choosePort, rememberPort } from './port.js';
 import { launchPostmaster, type Launch } from './launch.js';
+import { keepLogsSmall } from './log-bound.js';
 import { clearTheWay, findPostmaster, stopPostmaster, type Postmaster } from './postmaster.js';
 import { serverUserFor } from './server-user.js';
 import { holdStartLock } from './start-lock.js';
@@ -67,6 +68,20 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   }
 }
 
+/**
+ * The connection string of the server that runs on a data directory, or null when none does. For a command beside
+ * `posthorn up`: starts nothing, waits for no lock, and the owner does not notice.
+ */
+export async function findEmbeddedPostgres(dataDir: string): Promise<string | null> {
+  const home = await findClusterHome(dataDir);
+  if (home === null) return null;
+  const cluster = clusterIn(home);
+  const running = await findPostmaster(cluster.dataDir);
+  if (running === null) return null;
+  const { app } = await readPasswords(cluster);
+  return connectionUrl('posthorn', app, running.port, 'posthorn');
+}
+
 // Between our look at the port and the server's bind another program may take it: then the next one is tried.
 async function launchOnAFreePort(
   launch: Omit<Launch, 'port'>,
@@ -94,7 +109,9 @@ async function handle(
   try {
     const ownership = await takeOwnership(adminUrl(), cluster.dataDir);
     await ensureAppDatabase(adminUrl, app);
+    const logs = ownership.owned ? keepLogsSmall(cluster, pid) : null;
     const stop = async (mode: 'fast' | 'immediate' = 'fast') => {
+      logs?.stop();
       await ownership.release();
       if (ownership.owned) await stopPostmaster(cluster.dataDir, pid, mode);
     };

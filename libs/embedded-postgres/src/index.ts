@@ -1,2 +1,2 @@
-export { destroyEmbeddedPostgres, startEmbeddedPostgres } from './embedded-postgres.js';
+export { destroyEmbeddedPostgres, findEmbeddedPostgres, startEmbeddedPostgres } from './embedded-postgres.js';
 export type { EmbeddedPostgres, EmbeddedPostgresOptions } from './embedded-postgres.js';

@@ -7,13 +7,24 @@ import type { Binaries } from './binaries.js';
 import { SERVER_ENVIRONMENT } from './settings.js';
 import { giveTo, identity, type ServerUser } from './server-user.js';
 
-export interface Cluster {
+export interface ClusterPaths {
   /** Holds `cluster/`, `log/` and `port`. */
   home: string;
   /** What PostgreSQL calls PGDATA. */
   dataDir: string;
   logDir: string;
+}
+
+export interface Cluster extends ClusterPaths {
   passwords: { superuser: string; app: string };
+}
+
+export function clusterIn(home: string): ClusterPaths {
+  return { home, dataDir: join(home, 'cluster', 'data'), logDir: join(home, 'log') };
+}
+
+export async function readPasswords({ home }: ClusterPaths): Promise<Cluster['passwords']> {
+  return JSON.parse(await readFile(join(home, 'cluster', 'passwords.json'), 'utf8')) as Cluster['passwords'];
 }
 
 /**
@@ -26,16 +37,14 @@ export async function initCluster(
   user: ServerUser,
   log: (line: string) => void,
 ): Promise<Cluster> {
-  const made = join(home, 'cluster');
-  const dataDir = join(made, 'data');
+  const paths = clusterIn(home);
+  const { dataDir, logDir } = paths;
   if ((await stat(dataDir).catch(() => null)) === null) await build();
   await refuseOtherMajor(dataDir, binaries.major);
 
-  const logDir = join(home, 'log');
   await mkdir(logDir, { recursive: true, mode: 0o700 });
   await giveTo(user, logDir);
-  const passwords = JSON.parse(await readFile(join(made, 'passwords.json'), 'utf8')) as Cluster['passwords'];
-  return { home, dataDir, logDir, passwords };
+  return { ...paths, passwords: await readPasswords(paths) };
 
   async function build(): Promise<void> {
     await removeHalfMade(home, log);
@@ -48,7 +57,7 @@ export async function initCluster(
     await writeOwn(passwordFile, fresh.superuser);
     await runInitdb(join(draft, 'data'), passwordFile);
     await rm(passwordFile);
-    await rename(draft, made);
+    await rename(draft, join(home, 'cluster'));
   }
 
   async function runInitdb(target: string, passwordFile: string): Promise<void> {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Binaries } from './binaries.js';
 import type { Cluster } from './init-cluster.js';
+import { setLargeLogsAside } from './log-bound.js';
 import { READY_MS, readPidFile, type Postmaster } from './postmaster.js';
 import { giveTo, identity, type ServerUser } from './server-user.js';
 import { clusterName, SERVER_ENVIRONMENT, serverSettings } from './settings.js';
@@ -17,8 +18,6 @@ export interface Launch {
   durable: boolean;
 }
 
-const LOG_BYTES_MAX = 20 * 1024 * 1024;
-
 /**
  * Starts the server in a session of its own, so that Ctrl-C in the terminal and signals to our process group
  * never reach it: the application drains first and stops it last. `postgres` itself, not pg_ctl: that goes
@@ -28,7 +27,7 @@ export async function launchPostmaster(
   launch: Launch,
 ): Promise<{ postmaster: Postmaster } | { reason: string; portTaken: boolean }> {
   const { cluster, port } = launch;
-  await removeLargeLogs(cluster.logDir);
+  await setLargeLogsAside(cluster.logDir);
   const startLog = join(cluster.logDir, 'start.log');
   await rm(startLog, { force: true });
   const output = openSync(startLog, 'a', 0o600);
@@ -69,13 +68,6 @@ export async function launchPostmaster(
     reason: `PostgreSQL did not start (${ended ?? `not ready after ${READY_MS / 1000} s`}). Its last words: ${said}`,
     portTaken: /could not bind|could not create any TCP\/IP sockets/.test(said),
   };
-}
-
-// The weekday file of a machine that runs Posthorn on Mondays only is never emptied by the server's own rotation.
-async function removeLargeLogs(logDir: string): Promise<void> {
-  for (const name of await readdir(logDir)) {
-    if ((await stat(join(logDir, name))).size > LOG_BYTES_MAX) await rm(join(logDir, name));
-  }
 }
 
 async function lastWords(logDir: string, sinceMs: number): Promise<string> {

@@ -95,7 +95,8 @@ export async function stopPostmaster(
   await gone(IMMEDIATE_STOP_MS);
 }
 
-async function isServerOf(pid: number, dataDir: string): Promise<boolean> {
+/** Whether this pid is (still) a process of that server: a number alone is given to another program sooner or later. */
+export async function isServerOf(pid: number, dataDir: string): Promise<boolean> {
   return (await classify(pid, dataDir)) === 'ours';
 }
 

@@ -27,7 +27,7 @@ export function serverSettings(options: {
     log_timezone: 'UTC',
     jit: 'off',
     max_connections: '200',
-    // One file per weekday, emptied when its day comes again: a week of history, and never more than seven files.
+    // One file per weekday, emptied when its day comes again; log-bound.ts bounds each.
     logging_collector: 'on',
     log_directory: options.logDir,
     log_filename: 'server-%a.log',

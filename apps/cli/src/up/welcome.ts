@@ -26,8 +26,9 @@ function curlLine(apiUrl: string, key: string): string {
   return `curl -sS ${apiUrl}/v1/events -H "Authorization: Bearer ${key}" -H 'content-type: application/json' -d '${JSON.stringify(event)}'`;
 }
 
-/** How this very command line tool is called again: with this Node, which may not be the machine's. */
+/** How this very command line tool is called again: by npm if npm called it, else with this Node, which may not be the machine's. */
 function ourselves(): string {
+  if (process.env['npm_lifecycle_event'] !== undefined) return 'npm run posthorn --';
   return [process.execPath, process.argv[1]].map((path) => relative('', path)).join(' ');
 }
 
