@@ -31,7 +31,7 @@ export class DeliveriesController {
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
-  /** List deliveries, newest first: what was sent, what failed and how, what is still to come and when. */
+  /** List deliveries, newest first. What was sent, what failed and how, what is still to come and when. */
   @Get()
   @RequireScope('deliveries:read')
   async list(
@@ -57,7 +57,7 @@ export class DeliveriesController {
     );
   }
 
-  /** Show one delivery with every attempt: when, where to, what was answered; and when the next one is due and why. */
+  /** Show one delivery with every attempt. When, where to, what was answered; and when the next one is due and why. */
   @Get(':delivery')
   @RequireScope('deliveries:read')
   @ApiProblems('not_found')

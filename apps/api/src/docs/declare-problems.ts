@@ -56,7 +56,7 @@ const IDEMPOTENCY_KEY = {
   required: false,
   description:
     'A text of your own, such as a UUID. The same key with the same body within 24 hours gets the first answer again, with the header `idempotency-replayed: true`, and does nothing.',
-  schema: { type: 'string', minLength: 1, maxLength: 255 },
+  schema: { type: 'string', minLength: 1, maxLength: 255, example: 'invoice-1042-paid' },
 };
 
 const RETRY_AFTER = { description: 'Seconds after which to try again.', schema: { type: 'integer' } };

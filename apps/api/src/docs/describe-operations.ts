@@ -1,41 +1,38 @@
 import type { OpenAPIObject } from '@nestjs/swagger';
+import { operationEntry } from './operation-table.js';
 import { operationsOf, type Operation, type Parameter } from './operations.js';
 import { DELIVERED_EXAMPLE } from './webhooks.js';
 
-/** What is the same for every operation, or cannot be written in a comment: parameters, answers, bodies to try. */
+/** What is the same for every operation, or cannot be written in a comment: names, parameters, answers, bodies to try. */
 export function describeOperations(document: OpenAPIObject): void {
   const schemas = (document.components?.schemas ?? {}) as Record<string, { required?: string[] }>;
   for (const { path, operation } of operationsOf(document)) {
+    const { id, about, answer, bodies, shows } = operationEntry(operation.operationId);
+    operation.operationId = id;
+    describeText(operation, about);
     for (const parameter of operation.parameters ?? []) describeParameter(path, parameter);
-    describeBody(operation, schemas);
+    describeBody(operation, bodies, schemas);
     for (const [status, response] of Object.entries(operation.responses)) {
-      response.description ||= ANSWERS[status] ?? 'Done.';
+      response.description ||= answer;
+      const json = response.content?.['application/json'];
+      if (json && shows) json.examples = namedExamples(shows);
       if (status === '200' && operation.parameters?.some((each) => each.name === 'cursor'))
         response.headers = { Link: LINK };
     }
-    const more = MORE[operation.operationId];
-    if (more) operation.description = [operation.description, more].filter(Boolean).join('\n\n');
   }
 }
 
 /** In a path; what a query says of itself stands in its DTO. */
 const PATH_PARAMETERS: Record<string, { description: string; example: string }> = {
   subscriber: {
-    description: 'The subscriber: our id (`sub_…`) or your own `externalId`.',
+    description: 'The subscriber: its id (`sub_…`) or your own `externalId` for it.',
     example: 'acme-corp',
   },
-  endpoint: { description: 'The id of the endpoint.', example: 'ep_01jf7t9c2efw8r3k6zv1m4n5pq' },
+  endpoint: { description: 'The id of the endpoint.', example: 'ep_01kany2t2bfd0rk8d6x0p9h3qa' },
   name: { description: 'The name of the event type.', example: 'invoice.paid' },
   event: { description: 'The id of the event.', example: DELIVERED_EXAMPLE.id },
-  delivery: { description: 'The id of the delivery.', example: 'dlv_01jf7tc6a1e8m9z5h3k7q2r4yd' },
-  replay: { description: 'The id of the replay.', example: 'rpl_01jf7td7b2f9n0a6j4m8r3s5ze' },
-};
-
-const ANSWERS: Record<string, string> = {
-  '200': 'As it is now.',
-  '201': 'Made.',
-  '202': 'Accepted: it is safe, and happens next.',
-  '204': 'Gone.',
+  delivery: { description: 'The id of the delivery.', example: 'dlv_01kany2t2bfd0rk8d6x0p9h3qa' },
+  replay: { description: 'The id of the replay.', example: 'rpl_01kany2t2bfd0rk8d6x0p9h3qa' },
 };
 
 const LINK = {
@@ -43,36 +40,18 @@ const LINK = {
   schema: { type: 'string' },
 };
 
-/** What Swagger UI offers to send. Built from the fields it would send secrets that everybody can read here. */
-const BODIES: Record<string, Record<string, { summary: string; value: unknown }>> = {
-  'endpoints.create': {
-    everything: { summary: 'All events', value: { url: 'https://hooks.acme.example/posthorn' } },
-    some: {
-      summary: 'Some events, with a header',
-      value: {
-        url: 'https://hooks.acme.example/billing',
-        description: 'Billing, production',
-        eventTypes: ['invoice.*', 'customer.created'],
-        headers: { 'x-tenant': 'acme' },
-      },
-    },
-  },
-  'endpointActions.rotateSecret': {
-    'in peace': { summary: 'The old secret signs for another day', value: {} },
-    leaked: { summary: 'The old secret ends now', value: { overlapSeconds: 0 } },
-  },
-};
-
-const MORE: Record<string, string> = {
-  'endpoints.create': `Your receiver then gets requests with this body (their headers are described under Webhooks):
-
-\`\`\`json
-${JSON.stringify(DELIVERED_EXAMPLE, null, 2)}
-\`\`\``,
-};
+/** A comment's first sentence is the headline, without its full stop; the rest is the description. */
+function describeText(operation: Operation, about: string | undefined): void {
+  const text = (operation.summary ?? '').replaceAll('\n', ' ');
+  const end = /\.( |$)/.exec(text)?.index ?? text.length;
+  operation.summary = text.slice(0, end);
+  operation.description = [text.slice(end + 1).trim(), operation.description, about]
+    .filter(Boolean)
+    .join('\n\n');
+}
 
 function describeParameter(path: string, parameter: Parameter): void {
-  if (parameter.name === 'state') parameter.description ??= 'Only those in this state.';
+  if (parameter.in === 'query') return tellFormat(parameter);
   if (parameter.in !== 'path') return;
   const known = PATH_PARAMETERS[parameter.name];
   if (!known) throw new Error(`Bug: {${parameter.name}} of ${path} has no description in PATH_PARAMETERS`);
@@ -80,12 +59,31 @@ function describeParameter(path: string, parameter: Parameter): void {
   parameter.example ??= known.example;
 }
 
-function describeBody(operation: Operation, schemas: Record<string, { required?: string[] }>): void {
+/** Swagger UI leaves query fields empty, as it should, and then shows no example: what one looks like is said in words. */
+function tellFormat(parameter: Parameter): void {
+  if (!TOLD.has(parameter.name)) return;
+  const example = parameter.example ?? parameter.schema?.example;
+  if (typeof example === 'string') parameter.description += ` For example \`${example}\`.`;
+}
+
+const TOLD = new Set(['subscriber', 'endpoint', 'eventType', 'type', 'since', 'until']);
+
+function describeBody(
+  operation: Operation,
+  bodies: Record<string, unknown> | undefined,
+  schemas: Record<string, { required?: string[] }>,
+): void {
   const json = operation.requestBody?.content['application/json'];
   if (!operation.requestBody || !json) return;
+  if (!bodies) throw new Error(`Bug: ${operation.operationId} has a body and none to try in OPERATIONS`);
   const name = json.schema?.$ref?.split('/').at(-1) ?? '';
   // A body of which nothing is required may be left out whole.
   if ((schemas[name]?.required ?? []).length === 0) operation.requestBody.required = false;
-  const examples = BODIES[operation.operationId];
-  if (examples) json.examples = examples;
+  json.examples = namedExamples(bodies);
+}
+
+function namedExamples(values: Record<string, unknown>): Record<string, object> {
+  return Object.fromEntries(
+    Object.entries(values).map(([summary, value], at) => [`example${at + 1}`, { summary, value }]),
+  );
 }

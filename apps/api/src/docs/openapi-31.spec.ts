@@ -52,4 +52,10 @@ describe('toOpenApi31', () => {
       example: { type: 'object', properties: {}, examples: [example] },
     });
   });
+
+  it('refuses two schemas that would have one name', () => {
+    const schemas = { ThingDto: { type: 'object' }, Thing: { type: 'object' } };
+    const document = { openapi: '3.1.0', paths: {}, components: { schemas } };
+    expect(() => toOpenApi31(document as unknown as OpenAPIObject)).toThrow('two schemas are called Thing');
+  });
 });

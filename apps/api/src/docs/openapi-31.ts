@@ -14,6 +14,9 @@ export function toOpenApi31(document: OpenAPIObject): OpenAPIObject {
   const renamed = Object.entries(schemas)
     .map(([name, schema]) => [publicName(name), schema] as const)
     .sort(([a], [b]) => (a < b ? -1 : 1));
+  const taken = renamed.find(([name], at) => renamed[at + 1]?.[0] === name);
+  // One would be shown in place of the other, without a word.
+  if (taken) throw new Error(`Bug: two schemas are called ${taken[0]}`);
   if (plain['components']) (plain['components'] as Node)['schemas'] = Object.fromEntries(renamed);
   walk(plain, false);
   return plain as unknown as OpenAPIObject;

@@ -6,7 +6,7 @@ export interface Parameter {
   required?: boolean;
   description?: string;
   example?: unknown;
-  schema?: object;
+  schema?: { example?: unknown; [keyword: string]: unknown };
 }
 
 type Content = Record<string, { schema?: { $ref?: string }; examples?: object }>;
@@ -17,7 +17,7 @@ export interface Operation extends Record<string, unknown> {
   description?: string;
   parameters?: Parameter[];
   requestBody?: { required?: boolean; content: Content };
-  responses: Record<string, { description: string; headers?: object; content?: object }>;
+  responses: Record<string, { description: string; headers?: object; content?: Content }>;
 }
 
 const METHODS = ['get', 'post', 'put', 'patch', 'delete'];

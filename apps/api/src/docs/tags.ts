@@ -11,7 +11,7 @@ export const TAGS = [
   },
   {
     name: 'Publish',
-    description: 'Send events. Answered 202 once they are safe; delivery follows by itself.',
+    description: 'Send events. Answered once they are safe; delivery follows by itself.',
   },
   { name: 'Events', description: 'What was published, and where each event went.' },
   {

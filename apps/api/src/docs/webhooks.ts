@@ -1,11 +1,16 @@
+import { sign } from '@app/signing';
 import type { OpenAPIObject } from '@nestjs/swagger';
+import { retrySchedule } from './description.js';
 
-const EVENT_ID = 'evt_01jf7tc5y8fkts9d3w2x4v6b7n';
+const EVENT_ID = 'evt_01kany2t2afaxthq1xzkpc8w5d';
+const TIMESTAMP = 1795339800;
+// The secret that the other examples show: what is signed here verifies.
+const SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=';
 
 /** What a receiver gets: the wire of design.md, section 8, and Standard Webhooks. */
 export function describeWebhooks(document: OpenAPIObject): void {
   const schemas = ((document.components ??= {}).schemas ??= {}) as Record<string, object>;
-  schemas['DeliveredEvent'] = DELIVERED_EVENT;
+  schemas['WebhookEvent'] = DELIVERED_EVENT;
   (document as { webhooks?: object }).webhooks = { event: { post: RECEIVE } };
 }
 
@@ -51,28 +56,35 @@ function header(name: string, description: string, example: string, required = t
 }
 
 const RECEIVE = {
-  operationId: 'receive.event',
+  operationId: 'receiveEvent',
   summary: 'An event, as your endpoint receives it',
-  description: `Signed as [Standard Webhooks](https://www.standardwebhooks.com) has it: HMAC-SHA256 over \`webhook-id.webhook-timestamp.body\` with
-the endpoint's secret (base64 after \`whsec_\`), in base64, after \`v1,\`. While a secret is being rotated there is one signature
-per secret, the newest first, separated by blanks: accept the request when any of them fits. Refuse timestamps more than five
-minutes off. Any library for Standard Webhooks or Svix verifies it.
+  description: `**Verify** the signature over the bytes as they came, before you parse them. It is
+[Standard Webhooks](https://www.standardwebhooks.com): HMAC-SHA256 over \`webhook-id.webhook-timestamp.body\` with the endpoint's secret (base64 after
+\`whsec_\`), in base64, after \`v1,\`. While a secret is being rotated there is one signature per secret, separated by blanks: accept the request when any
+of them fits. Refuse timestamps more than five minutes off. Any library for Standard Webhooks or Svix does all of this; code for Node is at the top of
+this page. The example below, as one line without blanks, is signed with \`${SECRET}\`.
 
-Answer 2xx within the endpoint's timeout, before you work on it. Everything else is tried again, for about three days, with
-growing pauses. Deliveries may come twice and out of order: remember \`webhook-id\`.`,
+**Answer** 2xx within the endpoint's timeout, and do your work afterwards. Everything else is tried again after ${retrySchedule()}.
+
+**Remember** \`webhook-id\`: an event may arrive twice, and out of order.`,
   security: [],
   parameters: [
     header('webhook-id', 'The event, equal in every retry.', EVENT_ID),
-    header('webhook-timestamp', 'When this attempt was signed, in seconds since 1970.', '1795340400'),
+    header('webhook-timestamp', 'When this attempt was signed, in seconds since 1970.', String(TIMESTAMP)),
     header(
       'webhook-signature',
       'One `v1,<base64>` per live secret, newest first.',
-      'v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=',
+      sign({
+        id: EVENT_ID,
+        timestamp: TIMESTAMP,
+        body: Buffer.from(JSON.stringify(DELIVERED_EXAMPLE)),
+        secrets: [SECRET],
+      }),
     ),
     header(
       'posthorn-delivery',
       'The delivery: name it when you ask us about it.',
-      'dlv_01jf7tc6a1e8m9z5h3k7q2r4yd',
+      'dlv_01kany2t2bfd0rk8d6x0p9h3qa',
     ),
     header('posthorn-attempt', 'Which attempt of this delivery it is, from 1.', '1'),
     header('user-agent', 'Posthorn and its version.', 'Posthorn/0.1.0'),
@@ -87,18 +99,21 @@ growing pauses. Deliveries may come twice and out of order: remember \`webhook-i
     required: true,
     content: {
       'application/json': {
-        schema: { $ref: '#/components/schemas/DeliveredEvent' },
+        schema: { $ref: '#/components/schemas/WebhookEvent' },
         examples: { 'invoice.paid': { summary: 'A paid invoice', value: DELIVERED_EXAMPLE } },
       },
     },
   },
   responses: {
-    '2XX': { description: 'Received. The body is kept as an excerpt for support and otherwise ignored.' },
-    '3XX': { description: 'A failure: redirects are not followed. Change the URL of the endpoint instead.' },
-    '410': {
-      description: 'A failure, tried again like the others. Delete or disable an endpoint that is gone.',
+    '2XX': {
+      description:
+        'Received: the delivery is over. The body is kept as an excerpt for support and otherwise ignored.',
     },
-    '429': { description: 'A failure, tried again later.' },
-    default: { description: 'A failure, as is no answer in time: tried again later.' },
+    '3XX': { description: 'A failure: redirects are not followed. Change the URL of the endpoint instead.' },
+    '4XX': {
+      description:
+        'A failure, tried again later, 410 and 429 included. Delete or disable an endpoint that is gone for good.',
+    },
+    '5XX': { description: 'A failure, tried again later. So is no answer within the endpoint’s timeout.' },
   },
 };

@@ -75,7 +75,7 @@ function fromHttp(status: number, request: FastifyRequest, routes: RouteTable): 
     case 404: {
       const allowed = routes.allowed(request.url);
       if (allowed.length === 0) return new Problem('not_found', 'There is no such route. See /docs.');
-      return new Problem('method_not_allowed', `Here one may ${allowed.join(', ')}.`);
+      return new Problem('method_not_allowed', `This path takes ${allowed.join(', ')}.`);
     }
     case 413: {
       const limit = request.routeOptions.bodyLimit;

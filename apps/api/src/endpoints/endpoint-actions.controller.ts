@@ -40,7 +40,7 @@ export class EndpointActionsController {
     return secretsView(await this.secrets.list(this.database, caller.scope, reference));
   }
 
-  /** Rotate the signing secret. Old ones sign beside the new one for a while, so receivers can change in peace. */
+  /** Rotate the signing secret. Old ones sign beside the new one for a while, so that receivers can change over in peace. */
   @Post('secret/rotate')
   @HttpCode(200)
   @RequireScope('endpoints:write')
@@ -61,7 +61,7 @@ export class EndpointActionsController {
     });
   }
 
-  /** Disable an endpoint: nothing is sent to it, new deliveries are cancelled. Twice is the same as once. */
+  /** Disable an endpoint. Nothing is sent to it, new deliveries are cancelled. Twice is the same as once. */
   @Post('disable')
   @HttpCode(200)
   @RequireScope('endpoints:write')
@@ -94,7 +94,7 @@ export class EndpointActionsController {
     );
   }
 
-  /** Pause an endpoint: nothing is sent to it, and what comes is held, in order, until it is resumed. */
+  /** Pause an endpoint. Nothing is sent to it, and what comes is held, in order, until it is resumed. */
   @Post('pause')
   @HttpCode(200)
   @RequireScope('endpoints:write')
@@ -110,7 +110,7 @@ export class EndpointActionsController {
     );
   }
 
-  /** Resume an endpoint that was paused: what was held is sent, the oldest first. */
+  /** Resume an endpoint that was paused. What was held is sent, the oldest first. */
   @Post('resume')
   @HttpCode(200)
   @RequireScope('endpoints:write')

@@ -29,10 +29,7 @@ export class EndpointsController {
     private readonly mutations: Mutations,
   ) {}
 
-  /**
-   * Register an endpoint: a URL and the events it gets. The answer shows its signing secret once.
-   * @remarks What your receiver gets, with a payload to copy, is the operation `POST event` under Webhooks.
-   */
+  /** Create an endpoint. A URL and the events it gets; the answer shows its signing secret, once. */
   @Post()
   @RequireScope('endpoints:write')
   @ApiProblems(
@@ -86,7 +83,7 @@ export class EndpointsController {
     return endpointView(await this.endpoints.get(this.database, caller.scope, reference));
   }
 
-  /** Change an endpoint. What is absent stays; deliveries that wait follow the new settings. */
+  /** Change an endpoint. What is absent stays as it is; deliveries that wait follow the new settings. */
   @Patch(':endpoint')
   @RequireScope('endpoints:write')
   @ApiProblems('not_found', 'invalid_endpoint_url', 'invalid_custom_header')

@@ -27,7 +27,7 @@ export class EventTypesController {
     private readonly mutations: Mutations,
   ) {}
 
-  /** Put an event type into the catalogue, so that it can be published. */
+  /** Put an event type into the catalogue. From then on it can be published. */
   @Post()
   @RequireScope('admin')
   @ApiProblems('already_exists')
@@ -62,7 +62,7 @@ export class EventTypesController {
     return eventTypeView(await this.eventTypes.get(this.database, name));
   }
 
-  /** Change an event type: its description, and its versions by their names. */
+  /** Change an event type. Its description, and its versions by their names. */
   @Patch(':name')
   @RequireScope('admin')
   @ApiProblems('not_found', 'limit_reached')

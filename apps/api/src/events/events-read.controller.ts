@@ -18,7 +18,7 @@ export class EventsReadController {
     private readonly database: Database,
   ) {}
 
-  /** List events, newest first, with how their deliveries stand. One that matched nothing is listed and says so. */
+  /** List events, newest first. Each with how its deliveries stand. One that matched nothing is listed and says so. */
   @Get()
   @RequireScope('deliveries:read')
   async list(@CurrentCaller() caller: Caller, @Query() query: ListEventsQueryDto): Promise<EventPageDto> {
@@ -38,7 +38,7 @@ export class EventsReadController {
     );
   }
 
-  /** Show one event: its payload, byte for byte as published, and its deliveries. */
+  /** Show one event. Its payload, byte for byte as published, and its deliveries. */
   @Get(':event')
   @RequireScope('deliveries:read')
   @ApiProblems('not_found')

@@ -30,7 +30,7 @@ export class EventsController {
   @ApiOperation({
     summary: 'Publish an event',
     description:
-      'Stores the event and one delivery for each endpoint of the subscriber that wants its type. The answer comes after the commit: what was answered 202 is delivered, or shown as failed. Send an `Idempotency-Key` to be able to ask again after a lost answer.',
+      'Makes one delivery for each endpoint of the subscriber that wants its type. What was answered 202 is safe: it is delivered, or shown as failed. Send an `Idempotency-Key` to be able to ask again after a lost answer.',
   })
   @ApiBody({ type: PublishEventDto })
   @ApiAcceptedResponse({ type: AcceptedEventDto })
@@ -59,7 +59,7 @@ export class EventsController {
   @ApiOperation({
     summary: 'Publish up to 1,000 events',
     description:
-      'Each event is accepted or refused by itself; the answer has one result per event, in order: `id` or `error`. The whole body may have 4 MiB.',
+      'Each event is accepted or refused by itself; the answer has one result per event, in order: `id` or `error`. The whole body may have 4 MiB, each `data` 512 KiB.',
   })
   @ApiBody({ type: PublishBatchDto })
   @ApiAcceptedResponse({ type: BatchAnswerDto })

@@ -41,7 +41,7 @@ export class TestEventController {
     @CurrentCaller() caller: Caller,
     @Param('subscriber') subscriberReference: string,
     @Param('endpoint') endpointReference: string,
-    @Body() body: TestEventDto | undefined,
+    @Body() body: TestEventDto,
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<TestEventAnswerDto> {
@@ -54,12 +54,12 @@ export class TestEventController {
     if (!endpoint) throw new Problem('not_found', 'There is no such endpoint.');
     if (endpoint.disabledAt) throw new Problem('conflict', 'The endpoint is disabled; enable it first.');
 
-    const type = body?.eventType ?? TEST_EVENT_TYPE;
+    const type = body.eventType ?? TEST_EVENT_TYPE;
     const event: AcceptableEvent = {
       subscriber: { id: endpoint.subscriberId },
       type,
-      version: body?.version ?? null,
-      data: await this.exampleOf(type, body?.version),
+      version: body.version ?? null,
+      data: await this.exampleOf(type, body.version),
       occurredAt: null,
       id: null,
       traceparent: null,
@@ -73,7 +73,7 @@ export class TestEventController {
     if (answer.replayed) reply.header('idempotency-replayed', 'true');
     tell(this.logger, this.metrics, answer, reply.elapsedTime, caller.requestId);
     const [result] = answer.results;
-    if (result instanceof Problem) throw result;
+    if (result instanceof Problem) throw ofTest(result);
     // Deleted between the look-up and the transaction.
     if (!result.delivery) throw new Problem('not_found', 'There is no such endpoint.');
     return { id: result.id, delivery: result.delivery };
@@ -86,4 +86,12 @@ export class TestEventController {
       version === undefined ? known?.versions[0] : known?.versions.find((each) => each.version === version);
     return chosen?.example ?? GREETING;
   }
+}
+
+/** The fields of the event as this route calls them. */
+function ofTest(problem: Problem): Problem {
+  const errors = problem.extra.errors?.map((each) =>
+    each.pointer === '/type' ? { ...each, pointer: '/eventType' } : each,
+  );
+  return new Problem(problem.code, problem.detail, { ...problem.extra, ...(errors && { errors }) });
 }

@@ -10,14 +10,14 @@ import { Readiness } from './readiness.js';
 export class HealthController {
   constructor(private readonly readiness: Readiness) {}
 
-  /** Whether this process runs: restart it when it does not answer. */
+  /** Whether this process runs. Restart it when it does not answer. */
   @Get('live')
   @Header('cache-control', 'no-store')
   live(): AliveDto {
     return { status: 'up' };
   }
 
-  /** Whether this process can serve: send it requests only while it answers 200. */
+  /** Whether this process can serve. Send it requests only while it answers 200. */
   @Get('ready')
   @Header('cache-control', 'no-store')
   @ApiProblems('unavailable')

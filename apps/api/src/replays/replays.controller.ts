@@ -28,7 +28,7 @@ export class ReplaysController {
   ) {}
 
   /**
-   * Send many deliveries again: those made in a span of time, by subscriber, endpoint, type and how they ended. With
+   * Send many deliveries again. Those created in a span of time, by subscriber, endpoint, type and how they ended; with
    * `dryRun` they are only counted. Asking for a replay that is running answers that one.
    */
   @Post()

@@ -27,7 +27,7 @@ export class SubscribersController {
     private readonly mutations: Mutations,
   ) {}
 
-  /** Register a subscriber: one of your customers, who will receive events. */
+  /** Register a subscriber. One of your customers, who will receive events; name it by your own id from then on. */
   @Post()
   @RequireScope('subscribers:write')
   @ApiProblems('already_exists')
@@ -51,7 +51,7 @@ export class SubscribersController {
     return pageOf(rows, limit, (row) => row.id, subscriberView);
   }
 
-  /** Show one subscriber, by our id or by your own. */
+  /** Show one subscriber. */
   @Get(':subscriber')
   @RequireScope('subscribers:read')
   @ApiProblems('not_found')
@@ -62,7 +62,7 @@ export class SubscribersController {
     return subscriberView(await this.subscribers.get(this.database, caller.scope, subscriber));
   }
 
-  /** Change a subscriber. What is absent stays. */
+  /** Change a subscriber. What is absent stays as it is. */
   @Patch(':subscriber')
   @RequireScope('subscribers:write')
   @ApiProblems('not_found', 'already_exists')

@@ -51,7 +51,7 @@ export class AttemptDto {
   id: string | null;
 
   /**
-   * 1 for the first.
+   * Counts the attempts of this delivery from 1; the receiver sees it as `posthorn-attempt`.
    * @example 1
    */
   n: number;
@@ -63,19 +63,19 @@ export class AttemptDto {
   trigger: Trigger;
 
   /**
-   * It was recorded after another worker had taken the delivery over, and changed nothing else.
+   * It is on record, and did not count: by the time it ended, another attempt had been started in its place.
    * @example false
    */
   late: boolean;
 
   /**
    * Where it was sent; for the attempt to come, where it would be sent now.
-   * @example "https://example.com/webhooks"
+   * @example "https://hooks.acme.example/posthorn"
    */
   url: string | null;
 
   /**
-   * When it was due.
+   * When it was due; null while the delivery is held.
    * @example "2026-11-22T09:30:00.000Z"
    */
   scheduledAt: Date | null;
@@ -95,13 +95,13 @@ export class AttemptDto {
   failure: string | null;
 
   /**
-   * What the machine said, for people.
-   * @example "the receiver answered 503"
+   * More about it, such as `connect: ECONNREFUSED`; null when the class says it all.
+   * @example null
    */
   failureDetail: string | null;
 
   /**
-   * Something worth knowing about this attempt.
+   * Something else worth knowing about this attempt, such as why the answer's body was not read to its end.
    * @example null
    */
   note: string | null;
@@ -116,7 +116,7 @@ export class AttemptDto {
   response: AttemptResponseDto | null;
 
   /**
-   * The process that made it.
+   * Which of our processes made it: tell us when you ask about it.
    * @example "worker-3f2a"
    */
   worker: string | null;
@@ -155,7 +155,7 @@ export class DeliveredEventDto {
 export class DeliveredToDto {
   /** @example "ep_01kany2t2bfd0rk8d6x0p9h3qa" */
   id: string;
-  /** @example "https://example.com/webhooks" */
+  /** @example "https://hooks.acme.example/posthorn" */
   url: string | null;
   /**
    * Why no request may go there now; null when one may.

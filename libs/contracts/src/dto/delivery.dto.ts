@@ -14,7 +14,7 @@ import { PageQueryDto } from './page.dto.js';
 /** Filters of the list of deliveries. What is left out does not narrow. */
 export class ListDeliveriesQueryDto extends PageQueryDto {
   /**
-   * Where the delivery stands.
+   * Where the delivery stands: `pending` is still to be sent or tried again, `failed` is given up.
    * @example "failed"
    */
   @IsOptional()
@@ -33,7 +33,7 @@ export class ListDeliveriesQueryDto extends PageQueryDto {
   subscriber?: string;
 
   /**
-   * Deliveries to one endpoint.
+   * Deliveries to one endpoint, by its id.
    * @example "ep_01kany2t2bfd0rk8d6x0p9h3qa"
    */
   @IsOptional()
@@ -50,7 +50,7 @@ export class ListDeliveriesQueryDto extends PageQueryDto {
   eventType?: string;
 
   /**
-   * How the latest attempt failed.
+   * How the latest attempt failed: the classes are listed at the top of this page.
    * @example "connect_refused"
    */
   @IsOptional()
@@ -58,7 +58,7 @@ export class ListDeliveriesQueryDto extends PageQueryDto {
   failure?: FailureClass;
 
   /**
-   * Made at this instant or later.
+   * Created at this instant or later.
    * @example "2026-11-22T00:00:00Z"
    */
   @IsOptional()
@@ -66,7 +66,7 @@ export class ListDeliveriesQueryDto extends PageQueryDto {
   since?: string;
 
   /**
-   * Made before this instant.
+   * Created before this instant.
    * @example "2026-11-23T00:00:00Z"
    */
   @IsOptional()
@@ -83,7 +83,10 @@ export class NextAttemptDto {
   at: Date | null;
 
   /**
-   * Why, for programs.
+   * Why, for programs. `first_attempt`, `resend`, `replay`, `test`: it is due now, because of that. `retry_schedule`: the
+   * attempt before failed. `platform_fault`: a fault of ours stopped the attempt before, which does not count. `in_flight`:
+   * it is being sent. `lane_full`: more is waiting for this endpoint than it takes at once; it follows in order. `paused`:
+   * it follows when the endpoint is resumed.
    * @example "retry_schedule"
    */
   code:
@@ -131,7 +134,7 @@ export class DeliveryDto {
   status: DeliveryStatus;
 
   /**
-   * Why the latest (or, while pending, the next) attempt is made.
+   * Why the latest (or, while pending, the next) attempt is made: `event` is the first one, `retry` follows a failure.
    * @example "retry"
    */
   trigger: Trigger;
@@ -155,7 +158,7 @@ export class DeliveryDto {
   finishedAt: Date | null;
 
   /**
-   * How the latest attempt failed; null when it did not, or none was made.
+   * How the latest attempt failed: a class of the list at the top of this page. Null when it did not fail, or none was made.
    * @example "http_5xx"
    */
   failure: string | null;
@@ -167,7 +170,7 @@ export class DeliveryDto {
   statusCode: number | null;
 
   /**
-   * Why it was cancelled, when it was.
+   * Why nothing is sent any more, when it was cancelled.
    * @example null
    */
   cancelReason: CancelReason | null;
@@ -187,7 +190,7 @@ export class DeliveryPageDto {
   data: DeliveryDto[];
 
   /**
-   * For `?cursor=`; null on the last page.
+   * Give it as `cursor` to get the next page; null on the last one.
    * @example "eyJ2IjoxLCJhZnRlciI6IjAxOTNjZmE0LTdlMzAtN2Q2Zi05YjZlLTRhNGQ0ZTJiYjFhMiJ9"
    */
   nextCursor: string | null;

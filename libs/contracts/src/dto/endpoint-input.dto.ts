@@ -80,7 +80,7 @@ export class CreateEndpointDto {
   secret?: string;
 
   /**
-   * How long one attempt may take in all, 1 to 30 seconds. Default: 15.
+   * How many seconds one attempt may take in all, 1 to 30. Default: 15.
    * @example 15
    */
   @IsOptional()
@@ -90,7 +90,7 @@ export class CreateEndpointDto {
   timeoutSeconds?: number;
 
   /**
-   * Your own notes: up to 50 names of 64 characters, with texts of 512.
+   * Notes of your own: up to 50 names of 64 characters, with texts of 512.
    * @example { "team": "billing" }
    */
   @IsOptional()
@@ -135,7 +135,8 @@ export class ChangeEndpointDto {
   eventTypes?: string[];
 
   /**
-   * Merged name by name: null takes a header away, headers that are absent stay. A value that is the mask stays too.
+   * Merged name by name: null takes a header away, headers that are absent stay. A masked value, sent back as it was
+   * shown, changes nothing.
    * @example { "x-tenant": "acme-eu", "x-old": null }
    */
   @IfNotNull()
@@ -144,7 +145,7 @@ export class ChangeEndpointDto {
   headers?: Record<string, string | null> | null;
 
   /**
-   * How long one attempt may take in all, 1 to 30 seconds.
+   * How many seconds one attempt may take in all, 1 to 30.
    * @example 30
    */
   @IfPresent()

@@ -1,14 +1,14 @@
 /** A URL that receives events. */
 export class EndpointDto {
   /**
-   * Our id of it.
-   * @example "ep_01jf7t9c2efw8r3k6zv1m4n5pq"
+   * The id of the endpoint.
+   * @example "ep_01kany2t2bfd0rk8d6x0p9h3qa"
    */
   id: string;
 
   /**
    * The subscriber it belongs to.
-   * @example "sub_01jf7t8zhgfnqsqvjaax7jpxda"
+   * @example "sub_01kany2t2bfd0rk8d6x0p9h3qa"
    */
   subscriber: string;
 
@@ -37,13 +37,13 @@ export class EndpointDto {
   headers: Record<string, string>;
 
   /**
-   * How long one attempt may take in all.
+   * How many seconds one attempt may take in all.
    * @example 15
    */
   timeoutSeconds: number;
 
   /**
-   * Your own notes.
+   * Notes of your own.
    * @example { "team": "billing" }
    */
   metadata: Record<string, string>;
@@ -96,7 +96,7 @@ export class CreatedEndpointDto extends EndpointDto {
 
 /** Endpoints, newest first. */
 export class EndpointPageDto {
-  /** This page. */
+  /** The items of this page. */
   data: EndpointDto[];
 
   /**

@@ -28,7 +28,7 @@ export class ListEventsQueryDto extends PageQueryDto {
   type?: string;
 
   /**
-   * Whose id is of this instant or later.
+   * Published at this instant or later.
    * @example "2026-11-22T00:00:00Z"
    */
   @IsOptional()
@@ -36,7 +36,7 @@ export class ListEventsQueryDto extends PageQueryDto {
   since?: string;
 
   /**
-   * Whose id is of before this instant.
+   * Published before this instant.
    * @example "2026-11-23T00:00:00Z"
    */
   @IsOptional()
@@ -106,7 +106,7 @@ export class EventPageDto {
   data: EventDto[];
 
   /**
-   * For `?cursor=`; null on the last page.
+   * Give it as `cursor` to get the next page; null on the last one.
    * @example "eyJ2IjoxLCJhZnRlciI6IjAxOTNjZmE0LTdlMzAtN2Q2Zi05YjZlLTRhNGQ0ZTJiYjFhMiJ9"
    */
   nextCursor: string | null;

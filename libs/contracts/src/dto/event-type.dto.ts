@@ -158,7 +158,7 @@ export class EventTypeDto {
 
 /** Event types, by name. */
 export class EventTypePageDto {
-  /** This page. */
+  /** The items of this page. */
   data: EventTypeDto[];
 
   /**

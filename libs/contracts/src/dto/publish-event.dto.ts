@@ -1,25 +1,29 @@
 import { IsISO8601, IsOptional, IsString, Length, Matches } from 'class-validator';
 import { EVENT_TYPE_LENGTH_MAX, EXTERNAL_ID_LENGTH_MAX, VERSION_LENGTH_MAX } from '../limits.js';
 
+// Without the field's name: libs/ingest puts a pointer before them.
+const SUBSCRIBER_FORM = `must be the id (sub_…) or externalId of a subscriber, 1 to ${EXTERNAL_ID_LENGTH_MAX} characters`;
+const TYPE_FORM = `must be segments of letters, digits, _ or - joined by dots, at most ${EVENT_TYPE_LENGTH_MAX} characters`;
+const VERSION_FORM = `must be a text of 1 to ${VERSION_LENGTH_MAX} characters`;
+const INSTANT_FORM = 'must be an instant with its time zone, such as 2026-11-22T09:30:00.000Z';
+
 /** One event to publish. */
 export class PublishEventDto {
   /**
    * Who receives it: the subscriber's id (`sub_…`) or your own `externalId` for it.
    * @example "acme-corp"
    */
-  @IsString()
-  @Length(1, EXTERNAL_ID_LENGTH_MAX)
+  @IsString({ message: SUBSCRIBER_FORM })
+  @Length(1, EXTERNAL_ID_LENGTH_MAX, { message: SUBSCRIBER_FORM })
   subscriber: string;
 
   /**
    * What happened: a type of the catalogue, segments joined by dots.
    * @example "invoice.paid"
    */
-  @IsString()
-  @Length(1, EVENT_TYPE_LENGTH_MAX)
-  @Matches(/^[a-zA-Z0-9_-]+(\.[a-zA-Z0-9_-]+)*$/, {
-    message: '$property must be segments of letters, digits, _ or - joined by dots',
-  })
+  @IsString({ message: TYPE_FORM })
+  @Length(1, EVENT_TYPE_LENGTH_MAX, { message: TYPE_FORM })
+  @Matches(/^[a-zA-Z0-9_-]+(\.[a-zA-Z0-9_-]+)*$/, { message: TYPE_FORM })
   type: string;
 
   /**
@@ -27,8 +31,8 @@ export class PublishEventDto {
    * @example "1"
    */
   @IsOptional()
-  @IsString()
-  @Length(1, VERSION_LENGTH_MAX)
+  @IsString({ message: VERSION_FORM })
+  @Length(1, VERSION_LENGTH_MAX, { message: VERSION_FORM })
   version?: string;
 
   /**
@@ -43,7 +47,7 @@ export class PublishEventDto {
    * @example "2026-11-22T09:30:00.000Z"
    */
   @IsOptional()
-  @IsISO8601({ strict: true, strictSeparator: true })
+  @IsISO8601({ strict: true, strictSeparator: true }, { message: INSTANT_FORM })
   occurredAt?: string;
 
   /**
@@ -52,7 +56,7 @@ export class PublishEventDto {
    * @example "evt_01kany2t2afaxthq1xzkpc8w5d"
    */
   @IsOptional()
-  @IsString()
+  @IsString({ message: 'must be evt_ and a TypeID of the last 24 hours' })
   id?: string;
 }
 
@@ -111,7 +115,10 @@ export class BatchResultDto {
   id?: string;
   /** @example 2 */
   deliveries?: number;
-  /** As for a single event. */
+  /**
+   * Present when nothing will be sent, as for a single event.
+   * @example "no_matching_endpoint"
+   */
   note?: 'no_matching_endpoint' | 'only_disabled_endpoints';
   /** Why this one was refused. */
   error?: RefusedEventDto;

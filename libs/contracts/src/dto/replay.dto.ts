@@ -7,7 +7,7 @@ import { PageQueryDto } from './page.dto.js';
 /** Which deliveries to send again. */
 export class StartReplayDto {
   /**
-   * Whose deliveries: the subscriber's id (`sub_…`) or your own `externalId` for it. Default: everybody's.
+   * Whose deliveries: the subscriber's id (`sub_…`) or your own `externalId` for it. Default: of every subscriber that the key may see.
    * @example "acme-corp"
    */
   @IsOptional()
@@ -43,14 +43,14 @@ export class StartReplayDto {
   status?: 'failed' | 'delivered' | 'cancelled';
 
   /**
-   * Made at this instant or later.
+   * Deliveries created at this instant or later.
    * @example "2026-11-22T00:00:00Z"
    */
   @Matches(...INSTANT)
   since: string;
 
   /**
-   * Made before this instant; at most 31 days after `since`.
+   * And before this instant; at most 31 days after `since`.
    * @example "2026-11-23T00:00:00Z"
    */
   @Matches(...INSTANT)
@@ -148,7 +148,7 @@ export class ReplayPageDto {
   data: ReplayDto[];
 
   /**
-   * For `?cursor=`; null on the last page.
+   * Give it as `cursor` to get the next page; null on the last one.
    * @example "eyJ2IjoxLCJhZnRlciI6IjAxOTNjZmE0LTdlMzAtN2Q2Zi05YjZlLTRhNGQ0ZTJiYjFhMiJ9"
    */
   nextCursor: string | null;
@@ -156,7 +156,10 @@ export class ReplayPageDto {
 
 /** Filters of the list of replays. */
 export class ListReplaysQueryDto extends PageQueryDto {
-  /** @example "running" */
+  /**
+   * Only replays in this state.
+   * @example "running"
+   */
   @IsOptional()
   @IsIn(['running', 'done', 'cancelled'])
   state?: 'running' | 'done' | 'cancelled';

@@ -39,7 +39,7 @@ export class CreateSubscriberDto {
   externalId?: string;
 
   /**
-   * Your own notes: up to 50 names of 64 characters, with texts of 512.
+   * Notes of your own: up to 50 names of 64 characters, with texts of 512.
    * @example { "plan": "enterprise", "region": "eu" }
    */
   @IsOptional()
@@ -85,8 +85,8 @@ export class ChangeSubscriberDto {
 /** A customer account that receives events. */
 export class SubscriberDto {
   /**
-   * Our id of it.
-   * @example "sub_01jf7t8zhgfnqsqvjaax7jpxda"
+   * The id of the subscriber.
+   * @example "sub_01kany2t2bfd0rk8d6x0p9h3qa"
    */
   id: string;
 
@@ -103,7 +103,7 @@ export class SubscriberDto {
   externalId: string | null;
 
   /**
-   * Your own notes.
+   * Notes of your own.
    * @example { "plan": "enterprise", "region": "eu" }
    */
   metadata: Record<string, string>;
@@ -123,7 +123,7 @@ export class SubscriberDto {
 
 /** Subscribers, newest first. */
 export class SubscriberPageDto {
-  /** This page. */
+  /** The items of this page. */
   data: SubscriberDto[];
 
   /**

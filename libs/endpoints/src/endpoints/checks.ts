@@ -27,7 +27,7 @@ export function checkPatterns(patterns: string[]): string[] {
         ],
   );
   if (errors.length > 0)
-    throw new Problem('invalid_request', 'eventTypes has a pattern that is none.', { errors });
+    throw new Problem('invalid_request', `\`${errors[0].pointer}\` ${errors[0].detail}.`, { errors });
   if (unique.length === 0 || unique.length > EVENT_TYPE_PATTERNS_MAX)
     throw new Problem('invalid_request', `eventTypes has 1 to ${EVENT_TYPE_PATTERNS_MAX} patterns.`, {
       limit: EVENT_TYPE_PATTERNS_MAX,

@@ -1,0 +1,383 @@
+import { DELIVERED_EXAMPLE } from './webhooks.js';
+
+/** What a comment at the controller's method cannot say of an operation. */
+export interface OperationEntry {
+  /** Public: client generators name functions after it, links to the documentation end with it. */
+  id: string;
+  /** What the answer is. */
+  answer: string;
+  /** More than the comment says. */
+  about?: string;
+  /** Bodies to try, the first is offered. Built from the fields they would carry ids and secrets that nobody has. */
+  bodies?: Record<string, unknown>;
+  /** Answers to show. Built from the fields they would contradict themselves: not every field is there every time. */
+  shows?: Record<string, unknown>;
+}
+
+const INVOICE = DELIVERED_EXAMPLE.data;
+const EVENT = DELIVERED_EXAMPLE.id;
+
+/** A delivery that failed once and waits for its second try. */
+const DELIVERY = {
+  id: 'dlv_01kany2t2bfd0rk8d6x0p9h3qa',
+  eventId: EVENT,
+  endpointId: 'ep_01kany2t2bfd0rk8d6x0p9h3qa',
+  subscriberId: 'sub_01kany2t2bfd0rk8d6x0p9h3qa',
+  eventType: 'invoice.paid',
+  status: 'pending',
+  trigger: 'retry',
+  attempts: 1,
+  createdAt: '2026-11-22T09:30:00.000Z',
+  updatedAt: '2026-11-22T09:30:00.101Z',
+  finishedAt: null,
+  failure: 'http_5xx',
+  statusCode: 503,
+  cancelReason: null,
+  replayId: null,
+  nextAttempt: {
+    at: '2026-11-22T09:30:05.310Z',
+    code: 'retry_schedule',
+    reason: 'The attempt before failed; the retry schedule says when to try again.',
+  },
+};
+
+const TIMELINE = [
+  {
+    id: 'att_01kany2t2bfd0rk8d6x0p9h3qa',
+    n: 1,
+    status: 'failed',
+    trigger: 'event',
+    late: false,
+    url: 'https://hooks.acme.example/posthorn',
+    scheduledAt: '2026-11-22T09:30:00.000Z',
+    startedAt: '2026-11-22T09:30:00.004Z',
+    finishedAt: '2026-11-22T09:30:00.101Z',
+    timings: { dnsMs: 3.1, connectMs: 12.4, tlsMs: 28.9, firstByteMs: 96.2, totalMs: 97.5 },
+    statusCode: 503,
+    failure: 'http_5xx',
+    failureDetail: null,
+    note: null,
+    remoteAddress: '203.0.113.7',
+    response: {
+      headers: { 'content-type': 'application/json' },
+      body: '{"error":"database is down"}',
+      encoding: 'utf8',
+      truncated: false,
+    },
+    worker: 'worker-3f2a',
+  },
+  {
+    id: null,
+    n: 2,
+    status: 'pending',
+    trigger: 'retry',
+    late: false,
+    url: 'https://hooks.acme.example/posthorn',
+    scheduledAt: '2026-11-22T09:30:05.310Z',
+    startedAt: null,
+    finishedAt: null,
+    timings: null,
+    statusCode: null,
+    failure: null,
+    failureDetail: null,
+    note: null,
+    remoteAddress: null,
+    response: null,
+    worker: null,
+    dueAt: '2026-11-22T09:30:05.310Z',
+    reason: 'The attempt before failed; the retry schedule says when to try again.',
+  },
+];
+
+/** By controller and method. Together the offered bodies are a first day: executed from top to bottom they work. */
+export const OPERATIONS: Record<string, OperationEntry> = {
+  'subscribers.create': {
+    id: 'createSubscriber',
+    answer: 'The subscriber as it was registered.',
+    bodies: {
+      'With your own id': { name: 'Acme Corporation', externalId: 'acme-corp' },
+      'With notes': { name: 'Globex', externalId: 'globex', metadata: { plan: 'enterprise', region: 'eu' } },
+    },
+  },
+  'subscribers.list': { id: 'listSubscribers', answer: 'One page of subscribers.' },
+  'subscribers.get': {
+    id: 'getSubscriber',
+    answer: 'The subscriber.',
+    about: 'Its endpoints are at `GET /v1/subscribers/{subscriber}/endpoints`.',
+  },
+  'subscribers.change': {
+    id: 'changeSubscriber',
+    answer: 'The subscriber as it is now.',
+    bodies: {
+      'A new name': { name: 'Acme International' },
+      'A note less, a note more': { metadata: { plan: 'business', region: null } },
+    },
+  },
+  'subscribers.delete': { id: 'deleteSubscriber', answer: 'It is deleted.' },
+
+  'endpoints.create': {
+    id: 'createEndpoint',
+    answer: 'The endpoint, with its signing secret: keep it.',
+    about: `Without \`eventTypes\` it gets every event of the subscriber. Each delivery is a POST with a body like this:
+
+\`\`\`json
+${JSON.stringify(DELIVERED_EXAMPLE, null, 2)}
+\`\`\`
+
+Answer 2xx within its \`timeoutSeconds\`; the headers and the signature are described under *Webhooks* at the end of this page.`,
+    bodies: {
+      'All events': { url: 'https://hooks.acme.example/posthorn' },
+      'Some events, with a header of your own': {
+        url: 'https://hooks.acme.example/billing',
+        description: 'Billing, production',
+        eventTypes: ['invoice.*', 'customer.created'],
+        headers: { 'x-tenant': 'acme' },
+        timeoutSeconds: 10,
+      },
+    },
+  },
+  'endpoints.list': {
+    id: 'listEndpoints',
+    answer: 'One page of endpoints.',
+    about: 'Secrets are not shown here, and values of custom headers are masked.',
+  },
+  'endpoints.get': {
+    id: 'getEndpoint',
+    answer: 'The endpoint.',
+    about: '`status` says whether anything is sent to it. The values of its custom headers are masked.',
+  },
+  'endpoints.change': {
+    id: 'changeEndpoint',
+    answer: 'The endpoint as it is now.',
+    bodies: {
+      'A new URL': { url: 'https://hooks.acme.example/v2/posthorn' },
+      'Other events': { eventTypes: ['invoice.*', 'refund.issued'] },
+      'A header less, a header more': { headers: { 'x-tenant': null, 'x-region': 'eu' } },
+    },
+  },
+  'endpoints.delete': { id: 'deleteEndpoint', answer: 'It is deleted.' },
+  'endpointActions.showSecrets': {
+    id: 'getSecrets',
+    answer: 'The secrets that sign now.',
+    about:
+      'More than one while a secret is being rotated: each delivery then carries one signature per secret.',
+  },
+  'endpointActions.rotateSecret': {
+    id: 'rotateSecret',
+    answer: 'The new secret: keep it.',
+    about:
+      'During the overlap each delivery carries one signature per secret, so a receiver that knows either accepts it. After a leak end the old one at once with `overlapSeconds: 0`.',
+    bodies: {
+      'The old secret signs for another day': {},
+      'The old secret has leaked: it ends now': { overlapSeconds: 0 },
+    },
+  },
+  'endpointActions.disable': {
+    id: 'disableEndpoint',
+    answer: 'The endpoint as it is now.',
+    about: 'To keep what comes meanwhile, pause it instead.',
+    bodies: { 'With a reason': { reason: 'Moving to a new host until Monday' }, Without: {} },
+  },
+  'endpointActions.enable': {
+    id: 'enableEndpoint',
+    answer: 'The endpoint as it is now.',
+    about: 'Many at once are resent with `POST /v1/replays` and `"status": "cancelled"`.',
+  },
+  'endpointActions.pause': {
+    id: 'pauseEndpoint',
+    answer: 'The endpoint as it is now.',
+    about: 'For a maintenance window: nothing is lost, and waiting uses up no attempt.',
+  },
+  'endpointActions.resume': {
+    id: 'resumeEndpoint',
+    answer: 'The endpoint as it is now.',
+    about: 'Resuming one that is not paused changes nothing.',
+  },
+  'testEvent.send': {
+    id: 'sendTestEvent',
+    answer: 'It is on its way: look at its delivery.',
+    bodies: {
+      'A greeting': {},
+      'The example of an event type': { eventType: 'invoice.paid' },
+    },
+  },
+
+  'eventTypes.create': {
+    id: 'createEventType',
+    answer: 'The event type as it was registered.',
+    about: 'Its example is what a customer reads in the catalogue, and what a test event of this type sends.',
+    bodies: {
+      'With an example': {
+        name: 'invoice.paid',
+        description: 'An invoice was paid in full.',
+        versions: [{ version: '1', description: 'First version', example: INVOICE }],
+      },
+      'Only a name': { name: 'customer.created' },
+    },
+  },
+  'eventTypes.list': {
+    id: 'listEventTypes',
+    answer: 'One page of event types.',
+    about: 'What an endpoint may ask for in `eventTypes`, with an example payload of each version.',
+  },
+  'eventTypes.get': {
+    id: 'getEventType',
+    answer: 'The event type.',
+    about: 'The first version is the one that an event gets which names none.',
+  },
+  'eventTypes.change': {
+    id: 'changeEventType',
+    answer: 'The event type as it is now.',
+    about: 'What is absent stays: versions are added and changed, never removed.',
+    bodies: {
+      'A second version': {
+        versions: [
+          {
+            version: '2',
+            description: 'Amounts are texts',
+            example: { invoice: 'in_1042', amount: '19.99', currency: 'EUR' },
+          },
+        ],
+      },
+      'A new description': { description: 'An invoice was paid in full, or its last part was.' },
+    },
+  },
+  'eventTypes.delete': { id: 'deleteEventType', answer: 'It is deleted.' },
+
+  'events.publish': {
+    id: 'publishEvent',
+    answer: 'The event is stored: it will be delivered, or shown as failed.',
+    shows: {
+      'On its way to two endpoints': { id: EVENT, deliveries: 2 },
+      'Nobody wants it': { id: EVENT, deliveries: 0, note: 'no_matching_endpoint' },
+    },
+    bodies: {
+      'An event': { subscriber: 'acme-corp', type: 'invoice.paid', data: INVOICE },
+      'With its version and time': {
+        subscriber: 'acme-corp',
+        type: 'invoice.paid',
+        version: '1',
+        occurredAt: DELIVERED_EXAMPLE.timestamp,
+        data: INVOICE,
+      },
+    },
+  },
+  'events.publishBatch': {
+    id: 'publishBatch',
+    answer: 'One result per event: what was accepted is stored.',
+    shows: {
+      'One accepted, one refused': {
+        results: [
+          { id: EVENT, deliveries: 2 },
+          {
+            error: {
+              code: 'unknown_event_type',
+              detail:
+                'The event type "invoice.payed" is not in the catalogue; register it with POST /v1/event-types.',
+              errors: [{ pointer: '/events/1/type', detail: 'must be a registered event type' }],
+            },
+          },
+        ],
+      },
+    },
+    bodies: {
+      'Two events': {
+        events: [
+          { subscriber: 'acme-corp', type: 'invoice.paid', data: INVOICE },
+          { subscriber: 'acme-corp', type: 'invoice.paid', data: { ...INVOICE, invoice: 'in_1043' } },
+        ],
+      },
+    },
+  },
+  'eventsRead.list': { id: 'listEvents', answer: 'One page of events.' },
+  'eventsRead.get': {
+    id: 'getEvent',
+    answer: 'The event, its payload and its deliveries.',
+    about: 'An event that no endpoint wanted is found as well: `note` says so.',
+  },
+
+  'deliveries.list': {
+    id: 'listDeliveries',
+    answer: 'One page of deliveries.',
+    shows: { 'One that failed once': { data: [DELIVERY], nextCursor: null } },
+    about:
+      'Every filter may be left out; together they narrow. What failed today for one customer: `subscriber`, `status=failed` and `since`.',
+  },
+  'deliveries.get': {
+    id: 'getDelivery',
+    answer: 'The delivery with its timeline.',
+    shows: {
+      'Failed once, tried again soon': {
+        ...DELIVERY,
+        event: {
+          id: EVENT,
+          type: 'invoice.paid',
+          version: '1',
+          occurredAt: DELIVERED_EXAMPLE.timestamp,
+          data: JSON.stringify(INVOICE),
+        },
+        endpoint: { id: DELIVERY.endpointId, url: 'https://hooks.acme.example/posthorn', stopped: null },
+        timeline: TIMELINE,
+      },
+    },
+    about:
+      'The answer to "why did it not arrive?". `event` and `endpoint` are what is sent where; each entry of `timeline` is one request, with what the receiver answered; the last one of a pending delivery is the request to come.',
+  },
+  'deliveries.resend': { id: 'resendDelivery', answer: 'It is sent next.' },
+
+  'replays.start': {
+    id: 'startReplay',
+    answer: 'The replay runs in the background; a dry run only counts.',
+    about:
+      'Count first, then send the same body without `dryRun`, and follow it at `GET /v1/replays/{replay}`.',
+    bodies: {
+      'Count what failed on a day': {
+        subscriber: 'acme-corp',
+        since: '2026-11-22T00:00:00Z',
+        until: '2026-11-23T00:00:00Z',
+        dryRun: true,
+      },
+      'Send what an endpoint missed while it was disabled': {
+        subscriber: 'acme-corp',
+        endpoint: 'ep_01kany2t2bfd0rk8d6x0p9h3qa',
+        status: 'cancelled',
+        since: '2026-11-22T08:00:00Z',
+        until: '2026-11-22T12:00:00Z',
+      },
+    },
+  },
+  'replays.list': {
+    id: 'listReplays',
+    answer: 'One page of replays.',
+    about: 'Dry runs are not kept and not listed.',
+  },
+  'replays.get': {
+    id: 'getReplay',
+    answer: 'The replay and how far it is.',
+    about: '`matched`, `resent` and `skipped` are its progress.',
+  },
+  'replays.cancel': { id: 'cancelReplay', answer: 'The replay as it ended.' },
+
+  'health.live': {
+    id: 'getLiveness',
+    answer: 'The process runs.',
+    about: 'Asks for nothing, so that an outage of the database does not restart every process.',
+  },
+  'health.ready': {
+    id: 'getReadiness',
+    answer: 'The process can serve.',
+    about: 'Looks at the database, its migrations and the queue.',
+  },
+  'metrics.show': {
+    id: 'getMetrics',
+    answer: 'The text format of Prometheus.',
+    about: 'Counters and histograms of this process; a worker has its own at its own port.',
+  },
+};
+
+/** @throws when somebody adds an operation and forgets its row */
+export function operationEntry(name: string): OperationEntry {
+  const entry = OPERATIONS[name];
+  if (!entry) throw new Error(`Bug: the operation ${name} has no row in OPERATIONS (operation-table.ts)`);
+  return entry;
+}
