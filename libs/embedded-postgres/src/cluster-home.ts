@@ -20,6 +20,8 @@ export async function prepareClusterHome(
   const existing = await findClusterHome(dataDir);
   if (existing !== null && (await belongsHere(existing, path))) {
     await refuseForeign(existing, path);
+    // Again: a start that was killed between making it and giving it away left it closed to the server.
+    await giveTo(user, existing);
     return existing;
   }
 

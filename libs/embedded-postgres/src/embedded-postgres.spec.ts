@@ -173,6 +173,8 @@ test('a remembered port that is taken is replaced', async () => {
 
 test('an initdb that was interrupted is done again', async () => {
   const other = await freshDirectory();
+  // Closed, as a start by root leaves it when it is killed before it gave it to the server's user.
+  await mkdir(join(other, 'postgres'), { mode: 0o700 });
   await mkdir(join(other, 'postgres', 'initdb-abc', 'data', 'base'), { recursive: true });
   const said: string[] = [];
   const server = await startEmbeddedPostgres({
