@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { chromium, type Locator, type Page } from 'playwright-core';
@@ -135,13 +135,18 @@ async function browserFiles(): Promise<{ executablePath: string; env: Record<str
     executablePath: join(directory, 'chromium'),
     env: {
       HOME: directory,
+      XDG_CACHE_HOME: directory,
       LD_LIBRARY_PATH: join(directory, 'al2023/lib'),
-      FONTCONFIG_PATH: join(directory, 'fonts'),
-      // The fonts' own settings name /tmp/fonts; this is where they are.
-      XDG_DATA_HOME: directory,
+      FONTCONFIG_FILE: join(directory, 'fonts.conf'),
     },
   };
 }
+
+// The package's own names /tmp/fonts and places of AWS.
+const FONTS = `<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig><dir prefix="relative">fonts</dir><cachedir prefix="xdg">fontconfig</cachedir></fontconfig>
+`;
 
 /** Beside its place, then renamed: a test that is killed half way leaves nothing that looks whole. */
 async function unpackInto(directory: string): Promise<void> {
@@ -157,6 +162,9 @@ async function unpackInto(directory: string): Promise<void> {
         env: { PATH: process.env['PATH'], TMPDIR: beside, AWS_LAMBDA_JS_RUNTIME: 'nodejs24.x' },
       },
     );
+    await writeFile(join(beside, 'fonts.conf'), FONTS);
+    // Root may have unpacked what a user runs.
+    for (const each of [beside, join(beside, 'chromium')]) await chmod(each, 0o755);
     await rename(beside, directory);
   } catch (error) {
     await rm(beside, { recursive: true, force: true });
