@@ -116,7 +116,7 @@ export class SwaggerUi {
     await shown.locator('.response-col_status').nth(1).waitFor();
     const status = Number.parseInt(await shown.locator('.response-col_status').nth(1).innerText());
     const text = await shown.locator('.response-col_description').nth(1).innerText();
-    const code = shown.locator('.response-col_description .highlight-code code').first();
+    const code = shown.locator('.response-col_description .highlight-code .microlight').first();
     const json = (await code.count()) > 0 ? await code.innerText() : '';
     return { status, text, body: json === '' ? undefined : JSON.parse(json) };
   }
