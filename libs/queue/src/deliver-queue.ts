@@ -27,6 +27,9 @@ export type QueueEvents = (kind: 'error' | 'warning', detail: unknown) => void;
 
 // A killed worker's tickets: heartbeat (12 s, in the queue's options) + this, and the pump's poll: well within 30 s.
 const SUPERVISE_SECONDS = 4;
+// After an outage every claim looks dead until its worker, which has outcomes to write, has come back too. Measured with
+// 14 s away: without this the supervisor was first every other time, and all that had been under way was sent again.
+const BACK_FOR_MS = 10_000;
 
 /**
  * The delivery queue: tickets in and out of pg-boss, always in the caller's transaction where rows change too.
@@ -35,10 +38,14 @@ const SUPERVISE_SECONDS = 4;
 export class DeliverQueue {
   private readonly boss: PgBoss;
   private started = false;
+  private timer: NodeJS.Timeout | undefined;
+  private pass: Promise<void> = Promise.resolve();
+  /** When the database was last found away; long ago at the start: a new worker has nothing to wait for. */
+  private awayAt = -BACK_FOR_MS;
 
   constructor(
     private readonly database: Database,
-    options: { supervise: boolean; on: QueueEvents },
+    private readonly options: { supervise: boolean; on: QueueEvents },
   ) {
     this.boss = new PgBoss({
       db: database.queue,
@@ -46,7 +53,8 @@ export class DeliverQueue {
       migrate: false,
       createSchema: false,
       schedule: false,
-      supervise: options.supervise,
+      // By `superviseOnce`, which knows when to wait.
+      supervise: false,
       superviseIntervalSeconds: SUPERVISE_SECONDS,
       monitorIntervalSeconds: SUPERVISE_SECONDS,
       // Index rebuilds need ownership of the tables; docs/runbooks says how an operator does them.
@@ -60,13 +68,33 @@ export class DeliverQueue {
   async start(): Promise<void> {
     await this.boss.start();
     this.started = true;
+    if (this.options.supervise) this.superviseLater();
   }
 
   /** Stops supervision; tickets that are claimed stay claimed, so the caller settles or releases them first. */
   async stop(): Promise<void> {
     if (!this.started) return;
     this.started = false;
+    clearTimeout(this.timer);
+    await this.pass;
     await this.boss.stop({ graceful: false, close: false });
+  }
+
+  private superviseLater(): void {
+    this.timer = setTimeout(() => {
+      this.pass = this.superviseOnce().finally(() => this.started && this.superviseLater());
+    }, SUPERVISE_SECONDS * 1000);
+  }
+
+  /** Gives back what has expired, once the database has been there long enough for its owners to say so first. */
+  private async superviseOnce(): Promise<void> {
+    try {
+      await this.database.query('SELECT 1');
+      if (performance.now() - this.awayAt >= BACK_FOR_MS) await this.boss.supervise(DELIVER_QUEUE);
+    } catch (error) {
+      this.awayAt = performance.now();
+      this.options.on('error', error);
+    }
   }
 
   /** Claims up to `max` due tickets, the longest waiting first, none of the endpoints in `except`. */
