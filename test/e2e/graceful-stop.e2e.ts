@@ -5,7 +5,7 @@
  *   0 s      A: 32 slow attempts (2 s) and 32 hanging ones (30 s allowed) under way, 8 of each endpoint are parked or queued
  *   SIGTERM  A claims nothing more and gives back what is parked; B takes that at once
  *   +2 s     the slow ones are recorded
- *   +15 s    A ends the hanging ones and gives them back; exit 0. The endpoint has been mended: B delivers them
+ *   +15 s    A ends the hanging ones and gives them back; exit 0. The endpoint was mended before B came: it delivers them
  */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { startPosthorn, type Posthorn } from '../support/processes.js';
@@ -41,11 +41,11 @@ it('SIGTERM: exit 0 within 20 s, finished attempts once, the rest by another wor
   const [first] = posthorn.workers;
   const stoppedAt = Date.now();
   const exit = first.stop('SIGTERM');
-  await posthorn.startWorker();
   const mended = await client.request('PATCH', `/v1/subscribers/c/endpoints/${hanging.id}`, {
     url: receiver.url('/ok'),
   });
   expect(mended.status).toBe(200);
+  await posthorn.startWorker();
 
   // Those that were parked or queued do not wait for the first worker's end.
   const parked = await receiver.waitFor(EVENTS - PER_ENDPOINT, { filter: { path: '/ok' } });

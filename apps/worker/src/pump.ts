@@ -287,6 +287,7 @@ export class Pump {
       const ours = await this.queue.touch(tickets);
       // Parked ones that are no longer ours are dropped; what is under way is judged when it is recorded.
       for (const lost of this.parking.dropExcept(tickets, ours)) this.forget(lost.deliveryId);
+      this.metrics.claimed.set(this.claimed.size);
       const slept = at - this.touchedAt >= CLAIM_MS;
       this.touchedAt = at;
       if (slept) this.wake();
