@@ -120,6 +120,7 @@ describe('sending again', () => {
     const shown = await call('GET', `/v1/deliveries/${id}`);
     expect(shown.body).toMatchObject({
       event: { data: '{"amount":1}' },
+      request: { method: 'POST', body: expect.stringMatching(/^\{"id":"evt_.*,"data":\{"amount":1\}\}$/) },
       endpoint: { id: endpoint.id, url: 'http://127.0.0.1:9/hook', stopped: null },
       timeline: [
         { id: null, n: 1, status: 'pending', reason: expect.any(String), dueAt: expect.any(String) },

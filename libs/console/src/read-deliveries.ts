@@ -4,8 +4,9 @@ import {
   type DeliveryDto,
   type DeliveryWithTimelineDto,
   type Scope,
+  type SentRequestDto,
 } from '@app/contracts';
-import { toPublicId, uuidTimeMs, type CancelReason } from '@app/domain';
+import { deliveryBody, toPublicId, uuidTimeMs, type CancelReason } from '@app/domain';
 import {
   attemptsOfDelivery,
   contentsOfDelivery,
@@ -14,6 +15,7 @@ import {
   listDeliveries,
   type AttemptRow,
   type Database,
+  type DeliveryContents,
   type DeliveryFilter,
   type DeliveryStatusRow,
   type PageRequest,
@@ -61,9 +63,26 @@ export class ReadDeliveries {
           ? null
           : { id: delivery.eventId, type: delivery.eventType, version, occurredAt, data },
       endpoint: { id: delivery.endpointId, url: contents.url, stopped: contents.stopped },
+      request: requestOf(delivery, contents),
       timeline,
     };
   }
+}
+
+/** What every attempt sends; null when the event is no longer stored. */
+function requestOf(delivery: DeliveryDto, contents: DeliveryContents): SentRequestDto | null {
+  const { url, version, data, occurredAt } = contents;
+  if (version === null || data === null || occurredAt === null) return null;
+  return {
+    method: 'POST',
+    url,
+    headers: {
+      'content-type': 'application/json',
+      'webhook-id': delivery.eventId,
+      'posthorn-delivery': delivery.id,
+    },
+    body: deliveryBody({ id: delivery.eventId, type: delivery.eventType, version, occurredAt, data }),
+  };
 }
 
 /** One delivery as it is in this transaction. @throws Problem not_found */

@@ -1,4 +1,13 @@
-import { FAILURES, decide, newId, toPublicId, uuidTimeMs, type Clock, type Random } from '@app/domain';
+import {
+  FAILURES,
+  decide,
+  deliveryBody,
+  newId,
+  toPublicId,
+  uuidTimeMs,
+  type Clock,
+  type Random,
+} from '@app/domain';
 import type { AttemptRecord, DeliveryForAttempt, EndpointForAttempt, OutcomeRecord } from '@app/persistence';
 import { sign } from '@app/signing';
 import { BASE64_PREFIX, excerpt } from './http/excerpt.js';
@@ -36,7 +45,7 @@ export class AttemptDelivery {
   private send(delivery: DeliveryForAttempt, endpoint: EndpointForAttempt, now: Date): Promise<SendResult> {
     const id = toPublicId('evt', delivery.eventId);
     const timestamp = Math.floor(now.getTime() / 1000);
-    const body = bodyOf(id, delivery);
+    const body = Buffer.from(deliveryBody({ id, ...delivery.event! }));
     const headers: Record<string, string> = {
       // The endpoint's own first: none of ours can be replaced, whatever an old row says.
       ...endpoint.headers,
@@ -104,12 +113,4 @@ function gate(delivery: DeliveryForAttempt, endpoint: EndpointForAttempt | undef
   if (!delivery.event) return without({ status: 'failed', failure: 'internal' });
   if (endpoint.secrets.length === 0) return without({ status: 'failed', failure: 'config_invalid' });
   return null;
-}
-
-/** The envelope around the publisher's bytes. Everything but `data` is ours and equal in every attempt. */
-function bodyOf(id: string, { event }: DeliveryForAttempt): Buffer {
-  const { type, version, occurredAt, data } = event!;
-  return Buffer.from(
-    `{"id":"${id}","type":${JSON.stringify(type)},"version":${JSON.stringify(version)},"timestamp":"${occurredAt.toISOString()}","data":${data}}`,
-  );
 }

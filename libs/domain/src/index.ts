@@ -4,6 +4,7 @@ export { manualClock, systemClock } from './clock.js';
 export type { Clock, ManualClock } from './clock.js';
 export { checkCustomHeaders } from './custom-headers.js';
 export type { HeaderProblem, HeaderProblemCode } from './custom-headers.js';
+export { deliveryBody, type BodyParts } from './delivery-body.js';
 export { CANCEL_REASONS, decide, DELIVERY_PLACES, DELIVERY_STATUSES, TRIGGERS } from './delivery-state.js';
 export type {
   AttemptOutcome,

@@ -317,6 +317,16 @@ Answer 2xx within its \`timeoutSeconds\`; the headers and the signature are desc
           data: JSON.stringify(INVOICE),
         },
         endpoint: { id: DELIVERY.endpointId, url: 'https://hooks.acme.example/posthorn', stopped: null },
+        request: {
+          method: 'POST',
+          url: 'https://hooks.acme.example/posthorn',
+          headers: {
+            'content-type': 'application/json',
+            'webhook-id': DELIVERY.eventId,
+            'posthorn-delivery': DELIVERY.id,
+          },
+          body: JSON.stringify(DELIVERED_EXAMPLE),
+        },
         timeline: TIMELINE,
       },
     },

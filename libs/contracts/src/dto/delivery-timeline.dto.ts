@@ -164,12 +164,42 @@ export class DeliveredToDto {
   stopped: 'endpoint_disabled' | 'endpoint_deleted' | 'subscriber_deleted' | null;
 }
 
+/**
+ * What every attempt of the delivery sends. `webhook-timestamp`, `webhook-signature` and `posthorn-attempt` are made anew
+ * for each, and the endpoint's custom headers come with it; they are secret and not shown.
+ */
+export class SentRequestDto {
+  /**
+   * Always POST.
+   * @example "POST"
+   */
+  method: 'POST';
+  /**
+   * Where the next attempt would go: the endpoint's URL as it is now. Each attempt names its own.
+   * @example "https://hooks.acme.example/posthorn"
+   */
+  url: string | null;
+  /**
+   * The headers that are equal in every attempt.
+   * @example { "content-type": "application/json", "webhook-id": "evt_01kany2t2afaxthq1xzkpc8w5d" }
+   */
+  headers: Record<string, string>;
+  /**
+   * The body, byte for byte: what is signed.
+   * @example "{\"id\":\"evt_01kany2t2afaxthq1xzkpc8w5d\",\"type\":\"invoice.paid\",\"version\":\"1\",\"timestamp\":\"2026-11-22T09:30:00.000Z\",\"data\":{\"invoice\":\"in_1042\",\"amount\":1999}}"
+   */
+  body: string;
+}
+
 /** One delivery with its whole story. */
 export class DeliveryWithTimelineDto extends DeliveryDto {
   /** Null when the event is no longer stored. */
   event: DeliveredEventDto | null;
 
   endpoint: DeliveredToDto;
+
+  /** What is sent; null when the event is no longer stored. */
+  request: SentRequestDto | null;
 
   /** Every attempt in order; of a pending delivery the last is the one to come. */
   timeline: AttemptDto[];
