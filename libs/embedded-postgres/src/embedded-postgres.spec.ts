@@ -118,7 +118,7 @@ test('a log that grew too large is set aside while the server runs, which goes o
   await expect(stat(join(paths.logDir, 'older.log'))).rejects.toMatchObject({ code: 'ENOENT' });
 
   await raise(21);
-  await vi.waitFor(async () => expect(Math.max(...(await logs()))).toBeGreaterThan(LOG_BYTES_MAX));
+  await vi.waitFor(async () => expect(Math.max(...(await logs()))).toBeGreaterThan(LOG_BYTES_MAX), 10_000);
   await boundLogs(paths, server.pid);
   expect((await stat(join(paths.logDir, 'older.log'))).size).toBeGreaterThan(LOG_BYTES_MAX);
   await raise(1);
@@ -138,6 +138,8 @@ test('kill -9 of the server: the next start recovers what was committed, in spit
   const first = await start();
   const spinning = ask(first.url(), 'DO $$ BEGIN LOOP END LOOP; END $$').catch(() => 'lost');
   await ask(first.url(), 'CREATE TABLE committed AS SELECT 7 AS n');
+  const spins = "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'DO %' AND state = 'active'";
+  await vi.waitFor(async () => expect(await ask(first.adminUrl(), spins)).toHaveLength(1), 10_000);
   process.kill(first.pid, 'SIGKILL');
 
   const second = await start();
