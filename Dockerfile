@@ -3,9 +3,10 @@ FROM node:26-bookworm-slim AS build
 WORKDIR /posthorn
 COPY package.json package-lock.json ./
 # The image brings Node, and production brings PostgreSQL: the packages that hold their binaries stay out.
-RUN npm ci --no-audit --no-fund --omit=optional
+# No install scripts: nothing needs one, and one (@scarf/scarf) would report this build to its maker.
+RUN npm ci --no-audit --no-fund --ignore-scripts --omit=optional
 COPY . .
-RUN npx nest build && npm prune --omit=dev --omit=optional --no-audit --no-fund
+RUN npx nest build && npm prune --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund
 
 FROM node:26-bookworm-slim
 ENV NODE_ENV=production HOST=0.0.0.0

@@ -41,10 +41,12 @@ function isForThisSystem({ os, cpu, libc }) {
 async function install(onStart) {
   console.error('Installing packages from package-lock.json (once, up to a minute or two) …');
   // engine-strict off: npm itself may run on an old Node, from which the pinned Node is only being installed.
+  // No scripts: nothing of ours needs one, and one of them (@scarf/scarf) would report this installation to its maker.
   const args = [
     'ci',
     '--no-audit',
     '--no-fund',
+    '--ignore-scripts',
     '--engine-strict=false',
     '--include=dev',
     '--include=optional',
