@@ -33,6 +33,7 @@ export class LargeTables1795305600002 implements MigrationInterface {
         place         text CHECK (place IN ('queued', 'held', 'waiting')),
         trigger       text NOT NULL CHECK (trigger IN ('event', 'retry', 'resend', 'replay', 'test')),
         tries         smallint NOT NULL DEFAULT 0 CHECK (tries >= 0),
+        faults        smallint NOT NULL DEFAULT 0 CHECK (faults >= 0),
         attempts      integer NOT NULL DEFAULT 0 CHECK (attempts >= tries),
         ticket        integer NOT NULL DEFAULT 1,
         due_at        timestamptz(3),
@@ -108,8 +109,10 @@ export class LargeTables1795305600002 implements MigrationInterface {
       -- The table is made first and attached after: ATTACH holds a weaker lock on the parent than
       -- CREATE … PARTITION OF, so publishing and delivering go on. The default partition stays empty but for
       -- ids from a wrong clock; a day that has rows there cannot be attached, is skipped, and doctor says so.
-      CREATE FUNCTION posthorn_create_partitions(first_day date, last_day date) RETURNS integer
-      LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+      -- At most so many at a time: each transaction of the loop locks the default partition of one table only, so it
+      -- can wait for the hot path but never in a circle with it; lock_timeout keeps that wait short for both.
+      CREATE FUNCTION posthorn_create_partitions(first_day date, last_day date, most integer) RETURNS integer
+      LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET lock_timeout = '300ms' AS $$
       DECLARE
         parent text; day date; child text; made integer := 0; low uuid; high uuid;
       BEGIN
@@ -118,6 +121,7 @@ export class LargeTables1795305600002 implements MigrationInterface {
           FOR day IN SELECT generate_series(first_day, last_day, interval '1 day')::date LOOP
             child := parent || '_' || to_char(day, 'YYYYMMDD');
             CONTINUE WHEN to_regclass(child) IS NOT NULL;
+            EXIT WHEN made >= most;
             low := posthorn_uuid_floor(day::timestamp AT TIME ZONE 'UTC');
             high := posthorn_uuid_floor((day + 1)::timestamp AT TIME ZONE 'UTC');
             BEGIN
@@ -133,10 +137,9 @@ export class LargeTables1795305600002 implements MigrationInterface {
         RETURN made;
       END $$;
 
-      -- Drops the days before keep_from, oldest first; a day with a pending delivery keeps its events,
-      -- deliveries and attempts. Answers the names dropped.
+      -- Drops the oldest day before keep_from that holds no pending delivery. Answers the names dropped. A publisher's own event id may be a day older than its delivery, so callers keep one day more.
       CREATE FUNCTION posthorn_drop_partitions(keep_from date) RETURNS text[]
-      LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+      LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET lock_timeout = '300ms' AS $$
       DECLARE
         day_text text; pending boolean; parent text; dropped text[] := '{}';
       BEGIN
@@ -149,8 +152,11 @@ export class LargeTables1795305600002 implements MigrationInterface {
            ORDER BY 1
         LOOP
           IF to_regclass('deliveries_' || day_text) IS NOT NULL THEN
-            -- Locked before it is looked at: a resend that commits in between would lose its row.
-            EXECUTE format('LOCK TABLE %I IN ACCESS EXCLUSIVE MODE', 'deliveries_' || day_text);
+            EXECUTE format('SELECT EXISTS (SELECT 1 FROM %I WHERE status = ''pending'')', 'deliveries_' || day_text) INTO pending;
+            CONTINUE WHEN pending;
+            -- The parents first, as every statement takes them: a child first waited in a circle with the hot path.
+            -- Then looked at again: a resend that committed in between would lose its row.
+            LOCK TABLE ONLY deliveries, ONLY events, ONLY attempts IN ACCESS EXCLUSIVE MODE;
             EXECUTE format('SELECT EXISTS (SELECT 1 FROM %I WHERE status = ''pending'')', 'deliveries_' || day_text) INTO pending;
             CONTINUE WHEN pending;
           END IF;
@@ -167,14 +173,15 @@ export class LargeTables1795305600002 implements MigrationInterface {
         RETURN dropped;
       END $$;
 
-      SELECT posthorn_create_partitions((now() AT TIME ZONE 'UTC')::date - 1, (now() AT TIME ZONE 'UTC')::date + 7);
+      REVOKE EXECUTE ON FUNCTION posthorn_create_partitions(date, date, integer), posthorn_drop_partitions(date) FROM PUBLIC;
+      SELECT posthorn_create_partitions((now() AT TIME ZONE 'UTC')::date - 1, (now() AT TIME ZONE 'UTC')::date + 7, 1000);
     `);
   }
 
   async down(runner: QueryRunner): Promise<void> {
     await runner.query(`
       DROP FUNCTION posthorn_drop_partitions(date);
-      DROP FUNCTION posthorn_create_partitions(date, date);
+      DROP FUNCTION posthorn_create_partitions(date, date, integer);
       DROP TABLE attempts, deliveries, events;
       DROP FUNCTION posthorn_uuid_floor(timestamptz);
     `);

@@ -4,7 +4,9 @@ SELECT s.id, s.external_id, e.id AS endpoint_id, e.event_types, e.disabled_at IS
   FROM subscribers s
   LEFT JOIN endpoints e ON e.subscriber_id = s.id AND e.deleted_at IS NULL
   LEFT JOIN lanes l ON l.endpoint_id = e.id AND l.subscriber_id = e.subscriber_id
-  WHERE s.deleted_at IS NULL AND (s.id = ANY($1::uuid[]) OR s.external_id = ANY($2::text[]));
+  WHERE s.deleted_at IS NULL AND s.id = ANY (array(
+  SELECT unnest($1::uuid[]) UNION ALL
+  SELECT x.id FROM subscribers x WHERE x.deleted_at IS NULL AND x.external_id = ANY ($2::text[])));
 
 -- accept_event_types
 SELECT t.name, array(SELECT v.version FROM event_type_versions v WHERE v.event_type = t.name
@@ -65,7 +67,7 @@ WITH input AS (
   SELECT pg_notify($16, '') WHERE $16::text IS NOT NULL;
 
 -- pump_deliveries
-SELECT d.id, d.subscriber_id, d.event_id, d.endpoint_id, d.status, d.trigger, d.ticket, d.tries, d.attempts,
+SELECT d.id, d.subscriber_id, d.event_id, d.endpoint_id, d.status, d.trigger, d.ticket, d.tries, d.faults, d.attempts,
   d.due_at, e.type, e.version, e.data, e.occurred_at, e.traceparent
   FROM unnest($1::uuid[]) AS j (id)
   JOIN deliveries d ON d.id = j.id
@@ -112,12 +114,14 @@ WITH input AS (
   UPDATE deliveries d SET
   attempts = d.attempts + (b.attempt_id IS NOT NULL)::int,
   tries = d.tries + (b.applied AND b.burns_try)::int,
+  faults = d.faults + (b.applied AND b.attempt_id IS NOT NULL AND NOT b.burns_try)::int,
   status = CASE WHEN b.applied THEN b.status ELSE d.status END,
   place = CASE WHEN b.applied THEN b.place ELSE d.place END,
   ticket = d.ticket + b.applied::int,
   due_at = CASE WHEN NOT b.applied THEN d.due_at
   WHEN b.status = 'pending' THEN now() + b.in_seconds * interval '1 second' END,
-  trigger = CASE WHEN b.applied AND b.status = 'pending' AND b.attempt_id IS NOT NULL THEN 'retry' ELSE d.trigger END,
+  trigger = CASE WHEN b.applied AND b.status = 'pending' AND b.attempt_id IS NOT NULL AND d.trigger <> 'test'
+  THEN 'retry' ELSE d.trigger END,
   failure = CASE WHEN b.applied AND b.attempt_id IS NOT NULL THEN b.attempt_failure
   WHEN b.applied AND b.status = 'failed' THEN b.failure ELSE d.failure END,
   status_code = CASE WHEN b.applied AND b.attempt_id IS NOT NULL THEN b.status_code ELSE d.status_code END,

@@ -22,9 +22,7 @@ afterAll(() => fixture.stop());
 
 const publish = (data: string, more = '') =>
   fixture.call('POST', '/v1/events', `{"subscriber":"acme","type":"invoice.paid"${more},"data":${data}}`);
-async function stored(
-  id: string,
-): Promise<{
+async function stored(id: string): Promise<{
   data: string;
   version: string;
   matched: number;
@@ -123,7 +121,10 @@ describe('the envelope', () => {
     ],
     ['{"subscriber":"acme","type":"invoice.paid","id":"order-1","data":1}', 'invalid_event_id'],
     ['{"subscriber":"acme","type":"invoice.paid","occurredAt":"2026-W01","data":1}', 'invalid_request'],
-    ['{"subscriber":"acme","type":"invoice.paid","occurredAt":"2026-01-02T03:04:05","data":1}', 'invalid_request'],
+    [
+      '{"subscriber":"acme","type":"invoice.paid","occurredAt":"2026-01-02T03:04:05","data":1}',
+      'invalid_request',
+    ],
     ['[1]', 'invalid_request'],
   ])('%s is %s', async (text, code) => {
     const { status, body } = await fixture.call('POST', '/v1/events', text);

@@ -198,7 +198,7 @@ describe('finds', () => {
     const { found } = await withFault(
       `DROP TABLE ${name}`,
       [],
-      `SELECT posthorn_create_partitions((now() AT TIME ZONE 'UTC')::date, (now() AT TIME ZONE 'UTC')::date + 7)`,
+      `SELECT posthorn_create_partitions((now() AT TIME ZONE 'UTC')::date, (now() AT TIME ZONE 'UTC')::date + 7, 1000)`,
     );
     expect(found).toMatchObject([{ name: 'partitions_ahead', found: 1, sample: [name] }]);
   });

@@ -5,7 +5,7 @@ import { explain } from './cli-error.js';
 import { runDemo } from './demo/run-demo.js';
 import { KeptPostgres } from './up/keep-postgres.js';
 import { outwaitOrphans } from './up/outwait-orphans.js';
-import { prepareDatabase } from './up/prepare-database.js';
+import { letSomebodyIn, prepareDatabase } from './up/prepare-database.js';
 import { refuseTakenPorts } from './up/refuse-taken-ports.js';
 import { holdDataDir, markOf, type Hold } from './up/run-file.js';
 import { listenForStop, Stopped, type StopRequest } from './up/stop-request.js';
@@ -57,7 +57,7 @@ async function start(config: Config, demo: boolean, stop: StopRequest, endings: 
   stop.check();
   if (config.DATABASE_URL !== null) await hold.note({ database: 'external' });
   // Never abandoned half way: its connections would outlive the server that we stop.
-  const prepared = await prepareDatabase(config, url, say);
+  await prepareDatabase(config, url, say);
   stop.check();
 
   const env = {
@@ -67,7 +67,7 @@ async function start(config: Config, demo: boolean, stop: StopRequest, endings: 
   const [apiPort] = await stop.before(startProcesses(dataDir, env, hold, endings));
   const apiUrl = urlOf(config.HOST, apiPort);
   say(`logs of api and worker: ${join(dataDir, 'logs')}`);
-  console.log(welcome(apiUrl, prepared, config));
+  console.log(welcome(apiUrl, await letSomebodyIn(config, url), config));
   if (demo) await stop.before(runDemo(apiUrl, url, endings));
 }
 

@@ -3,7 +3,14 @@ import type { Config } from '@app/config';
 import { AttemptDelivery, HttpSender, KeepLanes, RecordOutcomes } from '@app/delivery';
 import { parseCidrs, systemClock, systemRandom } from '@app/domain';
 import type { Logger, Metrics } from '@app/observability';
-import { PumpRepository, idempotencyRepository, partitionsRepository, type Database } from '@app/persistence';
+import {
+  PumpRepository,
+  idempotencyRepository,
+  partitionsRepository,
+  type Database,
+  endpointSecretsRepository,
+  replaysRepository,
+} from '@app/persistence';
 import { DeliverQueue, DueListener } from '@app/queue';
 import { ReplayRunner } from '@app/console';
 import { Maintenance } from './maintenance.js';
@@ -35,6 +42,7 @@ export class Worker {
     this.sender = new HttpSender({ allow: parseCidrs(config.POSTHORN_ALLOW_CIDRS) });
     const attempts = new AttemptDelivery(this.sender, systemClock, systemRandom, {
       userAgent: `Posthorn/${version}`,
+      onBroken: (error) => logger.error({ err: error }, 'attempt.broken'),
     });
     this.recorder = new RecordOutcomes(database, this.queue, metrics, logger, (ids, madeWork) =>
       this.pump.recorded(ids, madeWork),
@@ -75,6 +83,16 @@ export class Worker {
           everyMs: 600_000,
           runOnce: async () =>
             (await partitionsRepository.dropOldest(database, config.RETENTION_DAYS)).length,
+        },
+        {
+          name: 'expired-secrets',
+          everyMs: 600_000,
+          runOnce: () => endpointSecretsRepository.deleteExpired(database),
+        },
+        {
+          name: 'ended-replays',
+          everyMs: 3_600_000,
+          runOnce: () => replaysRepository.deleteEnded(database, config.RETENTION_DAYS),
         },
         {
           name: 'idempotency-keys',

@@ -27,9 +27,22 @@ export class ReplayRunner {
 
   /** One batch of the running replay that has waited longest; null when there is none that is free. */
   async runOnce(): Promise<ReplayRound | null> {
+    let claimed: string | undefined;
+    try {
+      return await this.runBatch((id) => (claimed = id));
+    } catch (error) {
+      // To the end of the line: a replay that fails again and again must not keep the others waiting.
+      if (claimed !== undefined)
+        await replaysRepository.postpone(this.database, claimed).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  private runBatch(onClaim: (id: string) => void): Promise<ReplayRound | null> {
     return this.database.transaction(async (tx) => {
       const replay = await replaysRepository.claim(tx);
       if (!replay) return null;
+      onClaim(replay.id);
       const scope = scopeOf(replay);
       const ids = await replaysRepository.nextBatch(tx, scope, replay, this.batch);
       const outcomes = await resendDeliveries(tx, this.queue, scope, {

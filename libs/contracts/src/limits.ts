@@ -5,6 +5,8 @@ export const EVENT_DATA_BYTES_MAX = 512 * 1024;
 // The envelope around `data` in a request: subscriber, type, version, id, occurredAt.
 export const EVENT_BODY_BYTES_MAX = EVENT_DATA_BYTES_MAX + 8 * 1024;
 export const BATCH_EVENTS_MAX = 1000;
+// What one transaction writes in a second; a batch that fans out further is to be split by its publisher.
+export const BATCH_DELIVERIES_MAX = 20_000;
 export const BATCH_BODY_BYTES_MAX = 4 * 1024 * 1024;
 // Every other body.
 export const BODY_BYTES_MAX = 128 * 1024;

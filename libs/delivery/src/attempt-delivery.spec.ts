@@ -20,7 +20,16 @@ function delivery(overrides: Partial<DeliveryForAttempt> = {}): DeliveryForAttem
     traceparent: null,
   };
   return {
-    ...{ id, subscriberId: id, eventId: id, endpointId: id, status: 'pending', trigger: 'event', ticket: 1 },
+    ...{
+      id,
+      subscriberId: id,
+      eventId: id,
+      endpointId: id,
+      status: 'pending',
+      trigger: 'event',
+      ticket: 1,
+      faults: 0,
+    },
     ...{ tries: 0, attempts: 0, dueAt: NOW, event, ...overrides },
   };
 }

@@ -1,13 +1,4 @@
-import {
-  FAILURES,
-  decide,
-  deliveryBody,
-  newId,
-  toPublicId,
-  uuidTimeMs,
-  type Clock,
-  type Random,
-} from '@app/domain';
+import { FAILURES, decide, deliveryBody, newId, toPublicId, type Clock, type Random } from '@app/domain';
 import type { AttemptRecord, DeliveryForAttempt, EndpointForAttempt, OutcomeRecord } from '@app/persistence';
 import { sign } from '@app/signing';
 import { BASE64_PREFIX, excerpt } from './http/excerpt.js';
@@ -30,19 +21,37 @@ export class AttemptDelivery {
     private readonly sender: Sender,
     private readonly clock: Clock,
     private readonly random: Random,
-    private readonly options: { userAgent: string },
+    private readonly options: { userAgent: string; onBroken?: (error: unknown) => void },
   ) {}
 
   async attempt(delivery: DeliveryForAttempt, endpoint: EndpointForAttempt | undefined): Promise<Outcome> {
     const stopped = gate(delivery, endpoint);
     if (stopped) return stopped;
     const startedAt = this.clock.now();
-    const result = await this.send(delivery, endpoint!, startedAt);
+    const result = await this.send(delivery, endpoint!, startedAt).catch((error: unknown) =>
+      this.broken(error),
+    );
     const attempt = this.recordOf(result, endpoint!, startedAt);
     return { attempt, ...this.next(result, delivery) };
   }
 
-  private send(delivery: DeliveryForAttempt, endpoint: EndpointForAttempt, now: Date): Promise<SendResult> {
+  /** A bug of ours on this row: told, recorded as our fault, tried again ever later; others go on. */
+  private broken(error: unknown): SendResult {
+    this.options.onBroken?.(error);
+    const timings = { dnsMs: null, connectMs: null, tlsMs: null, firstByteMs: null, totalMs: 0 };
+    return {
+      failure: 'internal',
+      failureDetail: 'the request could not be made',
+      responseTruncated: false,
+      timings,
+    };
+  }
+
+  private async send(
+    delivery: DeliveryForAttempt,
+    endpoint: EndpointForAttempt,
+    now: Date,
+  ): Promise<SendResult> {
     const id = toPublicId('evt', delivery.eventId);
     const timestamp = Math.floor(now.getTime() / 1000);
     const body = Buffer.from(deliveryBody({ id, ...delivery.event! }));
@@ -69,8 +78,7 @@ export class AttemptDelivery {
       return { burnsTry, next: { status: 'failed', failure: result.failure } };
     const history = {
       triesDone: delivery.tries + (burnsTry ? 1 : 0),
-      platformFaults: delivery.attempts - delivery.tries,
-      ageSeconds: (this.clock.now().getTime() - uuidTimeMs(delivery.id)) / 1000,
+      platformFaults: delivery.faults,
     };
     const decision = decide({ failure: result.failure }, history, this.random);
     if (decision.status !== 'pending') return { burnsTry, next: decision };

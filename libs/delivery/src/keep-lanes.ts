@@ -5,9 +5,6 @@ import { promoteHeld } from './promote-held.js';
 
 // Small enough that its locks are felt by nobody, large enough that a disabled endpoint's backlog ends in seconds.
 const BATCH = 1000;
-// Endpoints stopped earlier have nothing pending; looking at all of them every second would cost what history costs.
-const JUST_STOPPED_SECONDS = 600;
-const FOREVER_SECONDS = 3_000_000_000;
 
 /**
  * The loop behind the lanes: ends what may not be sent any more, promotes what no T2 promoted, and compares counts and
@@ -22,12 +19,12 @@ export class KeepLanes {
 
   /** Pending deliveries of endpoints that were just disabled or deleted become cancelled. */
   cancelStopped(): Promise<number> {
-    return this.database.transaction((tx) => lanesRepository.cancelStopped(tx, JUST_STOPPED_SECONDS, BATCH));
+    return this.database.transaction((tx) => lanesRepository.cancelStopped(tx, false, BATCH));
   }
 
   /** The same whenever that was: for what was being accepted or paused while its endpoint was stopped. */
   cancelLongStopped(): Promise<number> {
-    return this.database.transaction((tx) => lanesRepository.cancelStopped(tx, FOREVER_SECONDS, BATCH));
+    return this.database.transaction((tx) => lanesRepository.cancelStopped(tx, true, BATCH));
   }
 
   /** Held deliveries of open lanes that have room: after a resume, or when the worker that should have died. */

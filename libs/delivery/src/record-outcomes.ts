@@ -27,6 +27,8 @@ const GROUP_MAX = 512;
 const GROUPS_AT_ONCE = 2;
 // The database is away or refuses: tried again soon, but not in a loop that eats the processor.
 const AGAIN_MS = 250;
+// Five seconds of trying again, within what a stop may take.
+const REFUSALS_WHILE_STOPPING_MAX = 20;
 
 /**
  * T2: what became of every ticket that finished while the last group committed, written together: attempts, deliveries,
@@ -37,6 +39,7 @@ export class RecordOutcomes {
   private waiting: FinishedTicket[] = [];
   private readonly running = new Set<Promise<void>>();
   private stopping = false;
+  private refusedWhileStopping = 0;
 
   constructor(
     private readonly database: Database,
@@ -93,7 +96,8 @@ export class RecordOutcomes {
       if (group.has(outcome.deliveryId)) second.push(outcome);
       else group.set(outcome.deliveryId, outcome);
     this.waiting.unshift(...second);
-    return [...group.values()];
+    // In order of id, as a heartbeat touches them: the statement locks jobs in the order in which they stand here.
+    return [...group.values()].sort((a, b) => (a.deliveryId < b.deliveryId ? -1 : 1));
   }
 
   private async recordGroup(group: FinishedTicket[]): Promise<void> {
@@ -183,7 +187,12 @@ export class RecordOutcomes {
       return false;
     }
     this.waiting.unshift(...group);
-    if (this.stopping && isConnectionFailure(error)) return true;
+    // Their claims run out, and other workers repeat them.
+    if (
+      this.stopping &&
+      (isConnectionFailure(error) || ++this.refusedWhileStopping > REFUSALS_WHILE_STOPPING_MAX)
+    )
+      return true;
     await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
     return false;
   }

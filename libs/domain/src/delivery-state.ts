@@ -37,29 +37,27 @@ export type Decision =
 const PLATFORM_FAULT_DELAY_SECONDS = 10;
 // 10 s, 20 s, … 10 min: a fault of ours that lasts must not fill the table with attempts.
 const PLATFORM_FAULT_DOUBLINGS_MAX = 6;
-// Twice the receiver's own schedule: by then somebody has to look, and can resend.
-const PLATFORM_FAULT_AGE_SECONDS_MAX = 7 * 86_400;
+// A week of them at ten minutes each: by then somebody has to look, and can resend.
+const PLATFORM_FAULTS_MAX = 1000;
 
 /** What the delivery has been through, this attempt included in `triesDone`. */
 export interface DeliveryHistory {
   /** Tries of this run that count against the schedule. */
   readonly triesDone: number;
-  /** Attempts that were made and did not count. */
+  /** Attempts of this run that were made and did not count. */
   readonly platformFaults: number;
-  /** Since the event was accepted. */
-  readonly ageSeconds: number;
 }
 
 /**
  * What one attempt's outcome makes of its delivery. A fault of ours burns no try (waiting is not failing): it waits
- * longer each time, and ends the delivery only when it is a week old.
+ * longer each time, and ends the delivery only after a thousand of them.
  */
 export function decide(outcome: AttemptOutcome, history: DeliveryHistory, random: Random): Decision {
   const { failure } = outcome;
   if (failure === null) return { status: 'delivered' };
   const { chargeTo, retry } = FAILURES[failure];
   if (chargeTo === 'platform') {
-    if (history.ageSeconds > PLATFORM_FAULT_AGE_SECONDS_MAX) return { status: 'failed', failure };
+    if (history.platformFaults >= PLATFORM_FAULTS_MAX) return { status: 'failed', failure };
     const doublings = Math.min(history.platformFaults, PLATFORM_FAULT_DOUBLINGS_MAX);
     const retryInSeconds = jittered(PLATFORM_FAULT_DELAY_SECONDS * 2 ** doublings, random);
     return { status: 'pending', retryInSeconds, reason: 'platform_fault' };

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { DUE_CHANNEL, Problem, boundTo, type Scope } from '@app/contracts';
+import { BATCH_DELIVERIES_MAX, DUE_CHANNEL, Problem, boundTo, type Scope } from '@app/contracts';
 import { toPublicId, type Clock, type Random } from '@app/domain';
 import type { Metrics } from '@app/observability';
 import {
@@ -12,7 +12,13 @@ import {
   type Tx,
 } from '@app/persistence';
 import type { DeliverQueue } from '@app/queue';
-import { planEvent, type AcceptableEvent, type Catalogue, type PlannedEvent } from './plan-events.js';
+import {
+  planEvent,
+  RESERVED_PREFIX,
+  type AcceptableEvent,
+  type Catalogue,
+  type PlannedEvent,
+} from './plan-events.js';
 
 /** What one publisher asked in one request. */
 export interface AcceptRequest {
@@ -142,6 +148,7 @@ export class AcceptEvents {
       if (event instanceof Problem) return event;
       return planEvent(event, visibleTo(scope, catalogue), now, this.random);
     });
+    refuseTooManyDeliveries(fresh, plans);
     const results = await this.resolveOwnIds(tx, plans);
     let at = 0;
     for (const [r, request] of requests.entries()) {
@@ -210,6 +217,7 @@ export class AcceptEvents {
         .filter(
           (event) =>
             !event.testOf &&
+            !event.type.startsWith(RESERVED_PREFIX) &&
             !versions.get(event.type)?.includes(event.version ?? versions.get(event.type)?.[0] ?? ''),
         )
         .map((event) => ({ name: event.type, version: event.version ?? '1' }));
@@ -279,6 +287,25 @@ export class AcceptEvents {
       );
     }
     await tx.commitWith(works);
+  }
+}
+
+/** A batch whose events fan out beyond what one transaction can write: those past the bound are refused, by themselves. */
+function refuseTooManyDeliveries(requests: AcceptRequest[], plans: (PlannedEvent | Problem)[]): void {
+  let at = 0;
+  for (const { events } of requests) {
+    let deliveries = 0;
+    for (const end = at + events.length; at < end; at++) {
+      const plan = plans[at];
+      if (plan instanceof Problem) continue;
+      deliveries += plan.deliveries.length;
+      if (deliveries > BATCH_DELIVERIES_MAX)
+        plans[at] = new Problem(
+          'limit_reached',
+          `One request may make ${BATCH_DELIVERIES_MAX} deliveries; send this event and the ones after it in another.`,
+          { limit: BATCH_DELIVERIES_MAX },
+        );
+    }
   }
 }
 

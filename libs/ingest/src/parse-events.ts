@@ -25,6 +25,8 @@ export interface ParsedEvent {
   traceparent: string | null;
 }
 
+// A body of a hundred thousand wrong fields must not make an answer that is larger still.
+const ERRORS_SHOWN_MAX = 20;
 const FIELDS = new Set(['subscriber', 'type', 'version', 'data', 'occurredAt', 'id']);
 
 /** The event of `POST /v1/events`. @throws Problem when it cannot be accepted as it is. */
@@ -104,7 +106,7 @@ function eventAt(
       pointer: `${pointer}/occurredAt`,
       detail: 'must be an instant with its time zone, such as 2026-11-22T09:30:00.000Z',
     });
-  if (errors.length > 0) return invalid(errors);
+  if (errors.length > 0) return invalid(errors.slice(0, ERRORS_SHOWN_MAX));
 
   const dataSpan = memberSpans(text, span?.start).get('data')!;
   const data = text.slice(dataSpan.start, dataSpan.end);

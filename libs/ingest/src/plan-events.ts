@@ -23,7 +23,9 @@ export interface PlannedEvent {
   ownId: boolean;
 }
 
-/** Sent by a test that names no type; not in the catalogue, so that no publisher can send it. */
+/** Types that begin so are ours: nobody publishes them, whatever the catalogue says. */
+export const RESERVED_PREFIX = 'posthorn.';
+/** Sent by a test that names no type. */
 export const TEST_EVENT_TYPE = 'posthorn.test';
 
 /** One event with its deliveries, or why it is refused. Pure but for the ids. */
@@ -73,7 +75,7 @@ export function planEvent(
 
 function versionOf(input: AcceptableEvent, catalogue: Catalogue): string | Problem {
   if (input.testOf && input.type === TEST_EVENT_TYPE) return '1';
-  const versions = catalogue.versions.get(input.type);
+  const versions = input.type.startsWith(RESERVED_PREFIX) ? undefined : catalogue.versions.get(input.type);
   if (!versions)
     return new Problem(
       'unknown_event_type',

@@ -16,6 +16,7 @@ export function createLogger(options: { level: string; process: string }): Logge
       level: options.level,
       base: { process: options.process },
       timestamp: pino.stdTimeFunctions.isoTime,
+      serializers: { err: toldOf },
       formatters: { level: (label) => ({ level: label }) },
       redact: {
         paths: [
@@ -35,6 +36,14 @@ export function createLogger(options: { level: string; process: string }): Logge
     },
     output,
   );
+}
+
+/** An error as a line may have it: PostgreSQL's `detail` prints rows, and drivers hang the whole query on theirs. */
+function toldOf(error: unknown, depth = 0): unknown {
+  if (!(error instanceof Error)) return typeof error === 'string' ? error.slice(0, 500) : typeof error;
+  const { code, constraint, table } = error as { code?: unknown; constraint?: unknown; table?: unknown };
+  const cause = error.cause === undefined || depth >= 3 ? undefined : toldOf(error.cause, depth + 1);
+  return { type: error.name, message: error.message, code, constraint, table, stack: error.stack, cause };
 }
 
 function flush(output: { flushSync(): void }): void {

@@ -57,7 +57,9 @@ export const acceptRepository = {
          FROM subscribers s
          LEFT JOIN endpoints e ON e.subscriber_id = s.id AND e.deleted_at IS NULL
          LEFT JOIN lanes l ON l.endpoint_id = e.id AND l.subscriber_id = e.subscriber_id
-        WHERE s.deleted_at IS NULL AND (s.id = ANY($1::uuid[]) OR s.external_id = ANY($2::text[]))`,
+        WHERE s.deleted_at IS NULL AND s.id = ANY (array(
+                SELECT unnest($1::uuid[]) UNION ALL
+                SELECT x.id FROM subscribers x WHERE x.deleted_at IS NULL AND x.external_id = ANY ($2::text[])))`,
       [ids, externalIds],
     );
     const found = new Map<string, SubscriberForAccept>();

@@ -125,6 +125,14 @@ export const endpointSecretsRepository = {
     );
   },
 
+  /** Destroys secrets that no attempt signs with any more, an hour after their end: one may still be under way. */
+  async deleteExpired(on: Queries): Promise<number> {
+    const rows = await on.query(
+      `DELETE FROM endpoint_secrets WHERE expires_at < now() - interval '1 hour' RETURNING 1 AS one`,
+    );
+    return rows.length;
+  },
+
   async insert(
     tx: Tx,
     row: Pick<EndpointSecretEntity, 'id' | 'subscriberId' | 'endpointId' | 'secret'>,

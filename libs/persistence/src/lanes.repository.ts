@@ -7,6 +7,9 @@ export interface TicketlessDelivery {
   inSeconds: number;
 }
 
+// Endpoints stopped earlier have nothing pending; looking at all of them every second would cost what history costs.
+const JUST_STOPPED_SECONDS = 600;
+
 /** What keeps lanes and tickets true when something died at the wrong moment. Bounded batches; other workers are skipped. */
 export const lanesRepository = {
   /** Lanes that hold deliveries though less than half of their window is queued. */
@@ -65,22 +68,24 @@ export const lanesRepository = {
   },
 
   /**
-   * Ends pending deliveries of endpoints that were disabled or deleted within so many seconds, a batch at a time. What
+   * Ends pending deliveries of endpoints that were just disabled or deleted, a batch at a time; with `allWithBacklog`
+   * also of those stopped earlier whose lane still counts some (a retry among them is ended when it comes due). What
    * a worker has claimed is left to it: it finds the endpoint stopped, or its request is already out and its answer
    * counts. Answers how many ended.
    */
-  async cancelStopped(tx: Tx, withinSeconds: number, max: number): Promise<number> {
+  async cancelStopped(tx: Tx, allWithBacklog: boolean, max: number): Promise<number> {
     const rows = await tx.query<{ endpoint_id: string; place: string }>(
       `WITH stopped AS (
          SELECT e.id, CASE WHEN s.deleted_at IS NOT NULL THEN 'subscriber_deleted'
                            WHEN e.deleted_at IS NOT NULL THEN 'endpoint_deleted' ELSE 'endpoint_disabled' END AS reason
            FROM endpoints e JOIN subscribers s ON s.id = e.subscriber_id
           WHERE (e.disabled_at IS NOT NULL OR e.deleted_at IS NOT NULL)
-            AND greatest(e.disabled_at, e.deleted_at) > now() - make_interval(secs => $3)),
+            AND (greatest(e.disabled_at, e.deleted_at) > now() - make_interval(secs => $3)
+                 OR ($4 AND EXISTS (SELECT 1 FROM lanes l WHERE l.endpoint_id = e.id AND l.queued + l.held > 0)))),
        picked AS (
          SELECT p.id, p.subscriber_id, p.place, s.reason FROM stopped s CROSS JOIN LATERAL (
            SELECT d.id, d.subscriber_id, d.place FROM deliveries d
-            WHERE d.endpoint_id = s.id AND d.status = 'pending'
+            WHERE d.endpoint_id = s.id AND d.status = 'pending' AND d.place IN ('queued', 'held', 'waiting')
               AND NOT EXISTS (SELECT 1 FROM pgboss.job j WHERE j.name = $2 AND j.id = d.id AND j.state = 'active')
             ORDER BY d.id LIMIT $1 FOR UPDATE OF d SKIP LOCKED) p
           LIMIT $1),
@@ -100,7 +105,7 @@ export const lanesRepository = {
          UPDATE lanes l SET queued = greatest(l.queued - k.queued, 0), held = greatest(l.held - k.held, 0)
            FROM locked k WHERE l.endpoint_id = k.endpoint_id)
        SELECT endpoint_id, place FROM ended`,
-      [max, DELIVER_QUEUE, withinSeconds],
+      [max, DELIVER_QUEUE, JUST_STOPPED_SECONDS, allWithBacklog],
     );
     return rows.length;
   },

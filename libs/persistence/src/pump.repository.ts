@@ -12,6 +12,8 @@ export interface DeliveryForAttempt {
   ticket: number;
   /** Attempts of the current run, which the retry schedule counts. */
   tries: number;
+  /** Attempts of the current run that were cut short by a fault of ours. */
+  faults: number;
   /** Attempts on record in all. */
   attempts: number;
   dueAt: Date;
@@ -41,6 +43,7 @@ interface DeliveryRow {
   trigger: DeliveryForAttempt['trigger'];
   ticket: number;
   tries: number;
+  faults: number;
   attempts: number;
   due_at: Date;
   type: string | null;
@@ -57,7 +60,7 @@ export class PumpRepository {
   async loadDeliveries(ids: string[]): Promise<DeliveryForAttempt[]> {
     const rows = await this.database.prepared<DeliveryRow>(
       'pump_deliveries',
-      `SELECT d.id, d.subscriber_id, d.event_id, d.endpoint_id, d.status, d.trigger, d.ticket, d.tries, d.attempts,
+      `SELECT d.id, d.subscriber_id, d.event_id, d.endpoint_id, d.status, d.trigger, d.ticket, d.tries, d.faults, d.attempts,
               d.due_at, e.type, e.version, e.data, e.occurred_at, e.traceparent
          FROM unnest($1::uuid[]) AS j (id)
          JOIN deliveries d ON d.id = j.id
@@ -73,6 +76,7 @@ export class PumpRepository {
       trigger: row.trigger,
       ticket: row.ticket,
       tries: row.tries,
+      faults: row.faults,
       attempts: row.attempts,
       dueAt: row.due_at,
       event:

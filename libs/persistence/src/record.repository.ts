@@ -77,7 +77,7 @@ export interface PromotedDelivery {
 /** The SQL of T2. Every method is one statement. */
 export const recordRepository = {
   /**
-   * Writes attempts and moves deliveries on. Rows are locked in order of id first. An outcome applies only if the
+   * Writes attempts and moves deliveries on. Rows are locked in the order in which they are given, jobs before deliveries: give them in order of id. An outcome applies only if the
    * delivery is pending, its ticket is the one that was loaded and the job is still active in the attempt that was
    * claimed. Both, because a delivery's next job has the same id and counts from 0 again: a worker that froze over
    * one whole retry would find its `{ id, retryCount }` true of another's claim. The job is locked, so it cannot expire
@@ -113,12 +113,14 @@ export const recordRepository = {
          UPDATE deliveries d SET
                 attempts = d.attempts + (b.attempt_id IS NOT NULL)::int,
                 tries = d.tries + (b.applied AND b.burns_try)::int,
+                faults = d.faults + (b.applied AND b.attempt_id IS NOT NULL AND NOT b.burns_try)::int,
                 status = CASE WHEN b.applied THEN b.status ELSE d.status END,
                 place = CASE WHEN b.applied THEN b.place ELSE d.place END,
                 ticket = d.ticket + b.applied::int,
                 due_at = CASE WHEN NOT b.applied THEN d.due_at
                               WHEN b.status = 'pending' THEN now() + b.in_seconds * interval '1 second' END,
-                trigger = CASE WHEN b.applied AND b.status = 'pending' AND b.attempt_id IS NOT NULL THEN 'retry' ELSE d.trigger END,
+                trigger = CASE WHEN b.applied AND b.status = 'pending' AND b.attempt_id IS NOT NULL AND d.trigger <> 'test'
+                               THEN 'retry' ELSE d.trigger END,
                 failure = CASE WHEN b.applied AND b.attempt_id IS NOT NULL THEN b.attempt_failure
                                WHEN b.applied AND b.status = 'failed' THEN b.failure ELSE d.failure END,
                 status_code = CASE WHEN b.applied AND b.attempt_id IS NOT NULL THEN b.status_code ELSE d.status_code END,

@@ -1,5 +1,5 @@
 import type { Scope } from '@app/contracts';
-import type { Tx } from './database.js';
+import type { Database, Tx } from './database.js';
 import { Predicates } from './predicates.js';
 import { deliveryPredicates, type DeliveryFilter, type PageRequest, type Reader } from './status.queries.js';
 
@@ -123,6 +123,20 @@ export const replaysRepository = {
         ORDER BY r.updated_at, r.id LIMIT 1 FOR UPDATE SKIP LOCKED`,
     );
     return row;
+  },
+
+  /** A round of it failed: it is tried again after the others. */
+  async postpone(database: Pick<Database, 'query'>, id: string): Promise<void> {
+    await database.query('UPDATE replays SET updated_at = now() WHERE id = $1', [id]);
+  },
+
+  /** Forgets replays that ended longer ago than deliveries are kept. */
+  async deleteEnded(database: Pick<Database, 'query'>, retentionDays: number): Promise<number> {
+    const rows = await database.query(
+      `DELETE FROM replays WHERE finished_at < now() - make_interval(days => $1) RETURNING 1 AS one`,
+      [retentionDays],
+    );
+    return rows.length;
   },
 
   /** The next deliveries of a replay, oldest first. What changed since it began is not its business any more. */

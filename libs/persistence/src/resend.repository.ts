@@ -74,6 +74,7 @@ export const resendRepository = {
       `UPDATE deliveries d SET
               status = 'pending', place = m.place, trigger = $4, ticket = d.ticket + 1, due_at = now(),
               tries = CASE d.status WHEN 'pending' THEN d.tries ELSE 0 END,
+              faults = CASE d.status WHEN 'pending' THEN d.faults ELSE 0 END,
               failure = CASE d.status WHEN 'pending' THEN d.failure END,
               status_code = CASE d.status WHEN 'pending' THEN d.status_code END,
               replay_id = CASE d.status WHEN 'pending' THEN d.replay_id ELSE $5::uuid END,

@@ -23,12 +23,12 @@ export interface Prepared {
   example: boolean;
 }
 
-/** Makes a database ours, in this order: fit to be trusted, up to date, somebody can get in, something to try it with. */
+/** Makes a database ours, in this order: fit to be trusted, then up to date. */
 export async function prepareDatabase(
   config: Config,
   url: string,
   say: (line: string) => void,
-): Promise<Prepared> {
+): Promise<void> {
   await withDatabase(url, async (database) => {
     const refusal =
       (await checkServerVersion(database)) ??
@@ -37,9 +37,13 @@ export async function prepareDatabase(
   });
   const applied = await migrate(url);
   if (applied.length > 0) say(`database: ${applied.length} migration(s) applied`);
+}
+
+/** The key and the example. Made when all else runs: a key that a failed start had made would never be shown. */
+export function letSomebodyIn(config: Config, url: string): Promise<Prepared> {
   return withDatabase(url, async (database) => ({
-    adminKey: await ensureAdminKey(database, config, systemRandom),
     example: await ensureExample(database),
+    adminKey: await ensureAdminKey(database, config, systemRandom),
   }));
 }
 
