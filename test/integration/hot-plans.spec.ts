@@ -1,0 +1,112 @@
+/**
+ * Real: PostgreSQL, without statistics, as a partition is at midnight. A hot statement looks up some rows by their keys: it
+ * must never walk a table, however large that is.
+ */
+import { BATCH_DELIVERIES_MAX, Problem, STAFF } from '@app/contracts';
+import { newId, systemRandom } from '@app/domain';
+import { acceptRepository, PumpRepository, type Database, type Tx } from '@app/persistence';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { createTestDatabase } from '../support/database.js';
+import { anEvent, openDatabase, registerSubscriber, type Fixture } from '../support/fixtures.js';
+import { startPipeline, type Pipeline } from '../support/pipeline.js';
+
+let database: Database;
+let drop: () => Promise<void>;
+let road: Pipeline;
+let fixture: Fixture;
+
+beforeAll(async () => {
+  const created = await createTestDatabase();
+  ({ drop } = created);
+  database = await openDatabase(created.url);
+  road = await startPipeline(database, created.url);
+  fixture = await registerSubscriber(database, ['http://127.0.0.1:9/']);
+  await database.query(
+    `INSERT INTO subscribers (id, external_id, name) SELECT gen_random_uuid(), 'other-' || n, 'x' FROM generate_series(1, 20000) n`,
+  );
+  for (let batch = 0; batch < 5; batch++)
+    await road.accept.accept({
+      scope: STAFF,
+      events: Array.from({ length: 1000 }, () => anEvent(fixture.subscriberId)),
+      idempotency: null,
+    });
+});
+afterAll(async () => {
+  await road.stop();
+  await database.close();
+  await drop();
+});
+
+interface Plan {
+  'Node Type': string;
+  'Actual Rows': number;
+  'Rows Removed by Filter'?: number;
+  'Actual Loops': number;
+  Plans?: Plan[];
+}
+
+/** The most rows that any node of the plan touched. */
+async function rowsTouched(send: (tx: Tx) => Promise<unknown>): Promise<number> {
+  let touched = 0;
+  await database.hotTransaction(async (tx) => {
+    const explaining = {
+      prepared: async (_: string, text: string, values: unknown[]) => {
+        const [row] = await tx.query<{ 'QUERY PLAN': { Plan: Plan }[] }>(
+          `EXPLAIN (ANALYZE, FORMAT JSON) ${text}`,
+          values,
+        );
+        const look = (plan: Plan): void => {
+          const each = plan['Actual Rows'] + (plan['Rows Removed by Filter'] ?? 0);
+          touched = Math.max(touched, each * plan['Actual Loops']);
+          plan.Plans?.forEach(look);
+        };
+        look(row['QUERY PLAN'][0].Plan);
+        return [];
+      },
+    };
+    await send(explaining as unknown as Tx);
+  });
+  return touched;
+}
+
+it('finds subscribers by either id without walking the table', async () => {
+  const { subscriberId, externalId } = fixture;
+  expect(
+    await rowsTouched((tx) =>
+      acceptRepository.resolveSubscribers(tx, [subscriberId], ['other-7', externalId]),
+    ),
+  ).toBeLessThan(20);
+});
+
+it('loads deliveries without walking their partition', async () => {
+  const rows = await database.query<{ id: string }>('SELECT id FROM deliveries LIMIT 64');
+  const ids = rows.map((row) => row.id);
+  expect(
+    await rowsTouched((tx) => new PumpRepository(tx as unknown as Database).loadDeliveries(ids)),
+  ).toBeLessThan(200);
+});
+
+it('refuses the events of a batch that fan out beyond one transaction, and takes the others', async () => {
+  const { subscriberId } = await registerSubscriber(database, []);
+  for (let n = 0; n < 500; n++) {
+    const id = newId(Date.now(), systemRandom);
+    await database.query(
+      `WITH e AS (INSERT INTO endpoints (id, subscriber_id, url, event_types) VALUES ($1, $2, 'http://127.0.0.1:9/', '{*}') RETURNING 1)
+       SELECT * FROM e`,
+      [id, subscriberId],
+    );
+    await database.query('INSERT INTO lanes (endpoint_id, subscriber_id) VALUES ($1, $2)', [
+      id,
+      subscriberId,
+    ]);
+  }
+  const { results } = await road.accept.accept({
+    scope: STAFF,
+    events: Array.from({ length: 42 }, () => anEvent(subscriberId)),
+    idempotency: null,
+  });
+  const refused = results.filter((result) => result instanceof Problem);
+  expect(refused).toHaveLength(42 - BATCH_DELIVERIES_MAX / 500);
+  expect(refused[0]).toMatchObject({ code: 'limit_reached', extra: { limit: BATCH_DELIVERIES_MAX } });
+  expect(results[0]).toMatchObject({ deliveries: 500 });
+});
