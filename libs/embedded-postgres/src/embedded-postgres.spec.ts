@@ -1,7 +1,7 @@
 // Real: the server binaries, a cluster on disk, signals, a terminal-like process group. Each test is one way in
 // which a database that comes with the program usually fails its user.
 import { spawn } from 'node:child_process';
-import { chmod, mkdir, mkdtemp, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -188,6 +188,24 @@ test('an initdb that was interrupted is done again', async () => {
   await server.stop('immediate');
   await destroyEmbeddedPostgres(other);
   await expect(stat(other)).rejects.toMatchObject({ code: 'ENOENT' });
+});
+
+test.runIf(process.getuid?.() === 0)('as root, in a folder closed to the server’s user', async () => {
+  const closed = await freshDirectory();
+  await chmod(closed, 0o700);
+  const options = { dataDir: closed, durable: false, log: () => {} };
+  const first = await startEmbeddedPostgres(options);
+  const home = await readlink(join(closed, 'postgres'));
+  expect(home).toMatch(/^\/var\/lib\/posthorn\/data-/);
+  await ask(first.url(), 'CREATE TABLE kept AS SELECT 42 AS n');
+  await first.stop();
+
+  const second = await startEmbeddedPostgres(options);
+  expect(await ask(second.url(), 'SELECT n FROM kept')).toEqual([{ n: 42 }]);
+  expect(await findEmbeddedPostgres(closed)).toBe(second.url());
+  await second.stop('immediate');
+  await destroyEmbeddedPostgres(closed);
+  await expect(stat(home)).rejects.toMatchObject({ code: 'ENOENT' });
 });
 
 test('Ctrl-C leaves the server to its owner; kill -9 of the owner leaves a server that the next start adopts', async () => {
