@@ -61,6 +61,8 @@ export function anEvent(subscriberId: string, overrides: Partial<AcceptableEvent
     data: '{"n":1}',
     occurredAt: null,
     id: null,
+    priority: 'normal',
+    orderingKey: null,
     traceparent: null,
     ...overrides,
   };

@@ -70,6 +70,8 @@ function showEvent(row: EventStatusRow, counts: DeliveryCounts | undefined): Eve
     subscriberId: toPublicId('sub', row.subscriberId),
     type: row.type,
     version: row.version,
+    priority: row.priority,
+    orderingKey: row.orderingKey,
     occurredAt: row.occurredAt,
     createdAt: row.createdAt,
     matched: row.matched,

@@ -2,7 +2,7 @@
 
 // An event is a fact, not a file: larger payloads belong in storage, with a link in the event.
 export const EVENT_DATA_BYTES_MAX = 512 * 1024;
-// The envelope around `data` in a request: subscriber, type, version, id, occurredAt.
+// The envelope around `data` in a request: subscriber, type, version, id, occurredAt, priority, orderingKey.
 export const EVENT_BODY_BYTES_MAX = EVENT_DATA_BYTES_MAX + 8 * 1024;
 export const BATCH_EVENTS_MAX = 1000;
 // What one transaction writes in a second; a batch that fans out further is to be split by its publisher.
@@ -17,6 +17,7 @@ export const DESCRIPTION_LENGTH_MAX = 1024;
 export const EXTERNAL_ID_LENGTH_MAX = 256;
 export const EVENT_TYPE_LENGTH_MAX = 128;
 export const VERSION_LENGTH_MAX = 32;
+export const ORDERING_KEY_LENGTH_MAX = 128;
 export const URL_LENGTH_MAX = 2048;
 export const METADATA_ENTRIES_MAX = 50;
 export const METADATA_NAME_LENGTH_MAX = 64;

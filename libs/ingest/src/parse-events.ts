@@ -6,6 +6,7 @@ import {
   Problem,
   PublishEventDto,
   type FieldProblem,
+  type Priority,
 } from '@app/contracts';
 import { fromPublicId, uuidTimeMs } from '@app/domain';
 import { validateSync } from 'class-validator';
@@ -22,12 +23,24 @@ export interface ParsedEvent {
   occurredAt: Date | null;
   /** The publisher's own id, as a uuid. */
   id: string | null;
+  priority: Priority;
+  /** What it is ordered by at ordered endpoints; null: among all events without one. */
+  orderingKey: string | null;
   traceparent: string | null;
 }
 
 // A body of a hundred thousand wrong fields must not make an answer that is larger still.
 const ERRORS_SHOWN_MAX = 20;
-const FIELDS = new Set(['subscriber', 'type', 'version', 'data', 'occurredAt', 'id']);
+const FIELDS = new Set([
+  'subscriber',
+  'type',
+  'version',
+  'data',
+  'occurredAt',
+  'id',
+  'priority',
+  'orderingKey',
+]);
 
 /** The event of `POST /v1/events`. @throws Problem when it cannot be accepted as it is. */
 export function parseEvent(text: string, nowMs: number, traceparent: string | null): ParsedEvent {
@@ -125,6 +138,8 @@ function eventAt(
     data,
     occurredAt: dto.occurredAt ? new Date(dto.occurredAt) : null,
     id,
+    priority: dto.priority ?? 'normal',
+    orderingKey: dto.orderingKey ?? null,
     traceparent,
   };
 }

@@ -16,6 +16,8 @@ export interface EventStatusRow {
   version: string;
   /** Endpoints that wanted it when it was accepted, disabled ones included. */
   matched: number;
+  priority: 'critical' | 'normal';
+  orderingKey: string | null;
   occurredAt: Date;
   createdAt: Date;
 }
@@ -31,7 +33,7 @@ export interface DeliveryCounts {
   disabled: number;
 }
 
-const EVENT_COLUMNS = `e.id, e.subscriber_id AS "subscriberId", e.type, e.version, e.matched,
+const EVENT_COLUMNS = `e.id, e.subscriber_id AS "subscriberId", e.type, e.version, e.matched, e.priority, e.ordering_key AS "orderingKey",
   e.occurred_at AS "occurredAt", e.created_at AS "createdAt"`;
 
 /** Newest first, one more than asked; without the payload, which may be half a megabyte each. */

@@ -260,6 +260,13 @@ Answer 2xx within its \`timeoutSeconds\`; the headers and the signature are desc
         occurredAt: DELIVERED_EXAMPLE.timestamp,
         data: INVOICE,
       },
+      'Before others, and in order with what concerns the same customer': {
+        subscriber: 'acme-corp',
+        type: 'invoice.paid',
+        priority: 'critical',
+        orderingKey: 'customer-4711',
+        data: INVOICE,
+      },
     },
   },
   'events.publishBatch': {

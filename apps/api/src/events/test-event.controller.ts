@@ -62,6 +62,8 @@ export class TestEventController {
       data: await this.exampleOf(type, body.version),
       occurredAt: null,
       id: null,
+      priority: 'normal',
+      orderingKey: null,
       traceparent: null,
       testOf: endpoint.id,
     };

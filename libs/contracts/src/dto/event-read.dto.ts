@@ -74,6 +74,18 @@ export class EventDto {
   version: string;
 
   /**
+   * `critical` ones go before normal ones.
+   * @example "normal"
+   */
+  priority: 'critical' | 'normal';
+
+  /**
+   * What it is ordered by at ordered endpoints, when the publisher said so.
+   * @example null
+   */
+  orderingKey: string | null;
+
+  /**
    * When it happened, as the publisher said.
    * @example "2026-11-22T09:30:00.000Z"
    */

@@ -20,14 +20,17 @@ export const AsGiven = (): PropertyDecorator => (target, property) => {
 export const atMost = (limit: number): ValidationOptions => ({ context: { limit } });
 
 /** A text that PostgreSQL and a receiver can hold as it is: no NUL, no half of a surrogate pair. */
-export const IsPlainText = () =>
-  ValidateBy({
-    name: 'isPlainText',
-    validator: {
-      validate: isPlainText,
-      defaultMessage: () => '$property must be a text without NUL and lone surrogates',
+export const IsPlainText = (options?: ValidationOptions) =>
+  ValidateBy(
+    {
+      name: 'isPlainText',
+      validator: {
+        validate: isPlainText,
+        defaultMessage: () => '$property must be a text without NUL and lone surrogates',
+      },
     },
-  });
+    options,
+  );
 
 /** A text of which something is left when blanks are taken away. */
 export const IsNotBlank = () =>

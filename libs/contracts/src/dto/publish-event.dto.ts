@@ -1,10 +1,21 @@
-import { IsISO8601, IsOptional, IsString, Length, Matches } from 'class-validator';
-import { EVENT_TYPE_LENGTH_MAX, EXTERNAL_ID_LENGTH_MAX, VERSION_LENGTH_MAX } from '../limits.js';
+import { IsIn, IsISO8601, IsOptional, IsString, Length, Matches } from 'class-validator';
+import {
+  EVENT_TYPE_LENGTH_MAX,
+  EXTERNAL_ID_LENGTH_MAX,
+  ORDERING_KEY_LENGTH_MAX,
+  VERSION_LENGTH_MAX,
+} from '../limits.js';
+import { IsPlainText } from './field-rules.js';
+
+export const PRIORITIES = ['critical', 'normal'] as const;
+/** Of an event: critical ones go before normal ones. */
+export type Priority = (typeof PRIORITIES)[number];
 
 // Without the field's name: libs/ingest puts a pointer before them.
 const SUBSCRIBER_FORM = `must be the id (sub_…) or externalId of a subscriber, 1 to ${EXTERNAL_ID_LENGTH_MAX} characters`;
 const TYPE_FORM = `must be segments of letters, digits, _ or - joined by dots, at most ${EVENT_TYPE_LENGTH_MAX} characters`;
 const VERSION_FORM = `must be a text of 1 to ${VERSION_LENGTH_MAX} characters`;
+const ORDERING_KEY_FORM = `must be a text of 1 to ${ORDERING_KEY_LENGTH_MAX} characters without NUL and lone surrogates`;
 const INSTANT_FORM = 'must be an instant with its time zone, such as 2026-11-22T09:30:00.000Z';
 
 /** One event to publish. */
@@ -58,6 +69,25 @@ export class PublishEventDto {
   @IsOptional()
   @IsString({ message: 'must be evt_ and a TypeID of the last 24 hours' })
   id?: string;
+
+  /**
+   * `critical`: its first attempt goes before those of normal events, at every endpoint. Default: `normal`.
+   * @example "normal"
+   */
+  @IsOptional()
+  @IsIn(PRIORITIES, { message: 'must be critical or normal' })
+  priority?: Priority;
+
+  /**
+   * Events with the same key reach an ordered endpoint one after the other, in the order in which they were accepted;
+   * those with another key do not wait for them. Without one an event goes in order with all others without one. Endpoints
+   * that are not ordered take no notice of it.
+   * @example "customer-4711"
+   */
+  @IsOptional()
+  @IsPlainText({ message: ORDERING_KEY_FORM })
+  @Length(1, ORDERING_KEY_LENGTH_MAX, { message: ORDERING_KEY_FORM })
+  orderingKey?: string;
 }
 
 /** Up to 1,000 events in one request. */
