@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { runQuietly } from './child.mjs';
 import { environment, inRepository, nodeForJobs } from './paths.mjs';
 
-const SOURCES = ['apps', 'libs', 'migrations', 'test/support', 'test/bench'];
+const SOURCES = ['apps', 'libs', 'migrations', 'test/support', 'test/bench', 'test/faults'];
 const SETTINGS = [
   'tsconfig.json',
   'tsconfig.build.json',

@@ -1,4 +1,4 @@
-// The one door to everything: node scripts/run.mjs <start|posthorn|test|check|bench|golden|build> [args…]
+// The one door to everything: node scripts/run.mjs <start|posthorn|test|check|bench|faults|golden|build> [args…]
 // Installs and builds what changed since last time, then does the job with the Node that the lockfile names.
 // Plain JavaScript without packages, for Node 18 and later: it runs before anything is installed.
 import { mkdirSync } from 'node:fs';
@@ -15,6 +15,7 @@ const JOBS = {
   test: (args) => ['node_modules/vitest/vitest.mjs', 'run', ...args],
   golden: (args) => ['node_modules/vitest/vitest.mjs', 'run', 'test/golden', ...args],
   bench: (args) => ['dist/test/bench/main.js', ...args],
+  faults: (args) => ['dist/test/faults/main.js', ...args],
 };
 const ENVIRONMENT = { golden: { UPDATE_GOLDEN: '1' } };
 

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { createClient, type PosthornClient } from './client.js';
-import { runProcess, startProcess, type Exit, type RunningProcess } from './running-process.js';
+import { runProcess, startProcess, type Exit, type Launch, type RunningProcess } from './running-process.js';
 
-export type { Exit, RunningProcess } from './running-process.js';
+export type { Exit, Launch, RunningProcess } from './running-process.js';
 
 export interface ProcessOptions {
   readonly databaseUrl: string;
@@ -10,6 +10,7 @@ export interface ProcessOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Where its output goes. Without it the last 500 lines are kept in memory. */
   readonly logFile?: string;
+  readonly launch?: Launch;
 }
 
 export interface PosthornOptions {
@@ -67,17 +68,18 @@ export async function startPosthorn(options: PosthornOptions = {}): Promise<Post
   }
 }
 
-export function startApi({ databaseUrl, env, logFile }: ProcessOptions): Promise<RunningProcess> {
+export function startApi({ databaseUrl, env, logFile, launch }: ProcessOptions): Promise<RunningProcess> {
   return startProcess(
     'apps/api/src/main.js',
     { ...FOR_TESTS, DATABASE_URL: databaseUrl, PORT: '0', ...env },
     logFile,
+    launch,
   );
 }
 
-export function startWorker({ databaseUrl, env, logFile }: ProcessOptions): Promise<RunningProcess> {
+export function startWorker({ databaseUrl, env, logFile, launch }: ProcessOptions): Promise<RunningProcess> {
   const settings = { ...FOR_TESTS, DATABASE_URL: databaseUrl, WORKER_PORT: '0', ...env };
-  return startProcess('apps/worker/src/main.js', settings, logFile);
+  return startProcess('apps/worker/src/main.js', settings, logFile, launch);
 }
 
 /** `posthorn …`, to its end. */

@@ -21,6 +21,14 @@ export interface RunningProcess {
   stop(signal?: 'SIGTERM' | 'SIGKILL'): Promise<Exit>;
 }
 
+/** How a test starts a program otherwise than operators do. */
+export interface Launch {
+  /** Modules that are loaded before the program: they may hurt it from inside, so that it need not know of tests. */
+  readonly preload?: readonly string[];
+  /** A program with arguments that becomes this one, such as `ip netns exec ns`. */
+  readonly through?: readonly string[];
+}
+
 type Environment = Readonly<Record<string, string>>;
 
 const READY_TIMEOUT_MS = 30_000;
@@ -34,11 +42,12 @@ export async function startProcess(
   entry: string,
   env: Environment,
   logFile?: string,
+  launch: Launch = {},
 ): Promise<RunningProcess> {
   const file = logFile === undefined ? undefined : openSync(logFile, 'a');
   const output = file ?? 'pipe';
   const stdio = ['ignore', output, output, 'ipc'] as const;
-  const child = fork(builtFile(entry), { env: environment(env), execArgv: [], stdio: [...stdio] });
+  const child = fork(builtFile(entry), { env: environment(env), stdio: [...stdio], ...launched(launch) });
   if (file !== undefined) closeSync(file);
   const kept = keepOutput(child);
   const logs = async () => (logFile === undefined ? kept() : lastLines(await readFile(logFile, 'utf8')));
@@ -104,6 +113,12 @@ function portWhenReady(child: ChildProcess): Promise<number> {
       reject(new Error(`ended with ${signal ?? code} before it was ready`));
     });
   });
+}
+
+function launched({ preload = [], through = [] }: Launch): { execPath: string; execArgv: string[] } {
+  const node = [process.execPath, ...preload.flatMap((module) => ['--import', builtFile(module)])];
+  const [execPath, ...execArgv] = [...through, ...node];
+  return { execPath, execArgv };
 }
 
 /** Not ours: a variable of the developer's shell or of vitest must not decide what a test sees. */
