@@ -1,4 +1,13 @@
-import { FAILURES, decide, deliveryBody, newId, toPublicId, type Clock, type Random } from '@app/domain';
+import {
+  DEFAULT_RETRY_POLICY,
+  FAILURES,
+  decide,
+  deliveryBody,
+  newId,
+  toPublicId,
+  type Clock,
+  type Random,
+} from '@app/domain';
 import type { AttemptRecord, DeliveryForAttempt, EndpointForAttempt, OutcomeRecord } from '@app/persistence';
 import { sign } from '@app/signing';
 import { BASE64_PREFIX, excerpt } from './http/excerpt.js';
@@ -79,9 +88,13 @@ export class AttemptDelivery {
     const history = {
       triesDone: delivery.tries + (burnsTry ? 1 : 0),
       platformFaults: delivery.faults,
+      ageSeconds: 0,
     };
-    const decision = decide({ failure: result.failure }, history, this.random);
-    if (decision.status !== 'pending') return { burnsTry, next: decision };
+    const outcome = { failure: result.failure, retryAfterSeconds: null, directive: null };
+    const decision = decide(outcome, history, DEFAULT_RETRY_POLICY, this.random);
+    if (decision.status === 'delivered') return { burnsTry, next: { status: 'delivered' } };
+    if (decision.status === 'failed')
+      return { burnsTry, next: { status: 'failed', failure: decision.failure } };
     return { burnsTry, next: { status: 'pending', place: 'waiting', inSeconds: decision.retryInSeconds } };
   }
 

@@ -17,6 +17,9 @@ describe('classifyStatus', () => {
     [399, 'redirect'],
     [400, 'http_4xx'],
     [404, 'http_4xx'],
+    [408, 'retry_later_408_425'],
+    [425, 'retry_later_408_425'],
+    [424, 'http_4xx'],
     [410, 'gone_410'],
     [413, 'payload_too_large_413'],
     [429, 'rate_limited_429'],
@@ -74,11 +77,24 @@ describe('classifyError', () => {
   });
 });
 
-it('retries what is not the configuration', () => {
-  for (const failure of FAILURE_CLASSES) {
-    expect(FAILURES[failure].retry).toBe(FAILURES[failure].chargeTo !== 'config');
-    expect(isFailureClass(failure)).toBe(true);
-  }
+it.each([
+  ['permanent', 'receiver', ['redirect', 'http_4xx', 'payload_too_large_413', 'receiver_abort']],
+  ['permanent', 'config', ['blocked_address', 'blocked_port', 'config_invalid', 'expired']],
+  ['disable', 'receiver', ['gone_410']],
+  ['retry', 'platform', ['internal']],
+] as const)('%s, charged to %s, are exactly %j', (action, chargeTo, expected) => {
+  const found = FAILURE_CLASSES.filter(
+    (name) => FAILURES[name].action === action && FAILURES[name].chargeTo === chargeTo,
+  );
+  expect(found.toSorted()).toEqual([...expected].toSorted());
+});
+
+it('is closed, and retries all the rest at the cost of the receiver', () => {
+  const retried = FAILURE_CLASSES.filter(
+    (name) => FAILURES[name].action === 'retry' && FAILURES[name].chargeTo === 'receiver',
+  );
+  expect(retried).toHaveLength(19);
+  expect(FAILURE_CLASSES).toHaveLength(29);
+  expect(FAILURE_CLASSES.every(isFailureClass)).toBe(true);
   expect(isFailureClass('toString')).toBe(false);
-  expect(FAILURE_CLASSES).toHaveLength(26);
 });

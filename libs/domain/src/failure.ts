@@ -5,14 +5,22 @@
  */
 export type ChargeTo = 'receiver' | 'platform' | 'config';
 
+/**
+ * What follows by default. `retry`: the same request may succeed later. `permanent`: it will not, so the delivery fails at
+ * once (an endpoint may ask to retry plain 4xx all the same). `disable`: the receiver is gone; the endpoint goes with it.
+ */
+export type FailureAction = 'retry' | 'permanent' | 'disable';
+
 interface Failure {
   readonly chargeTo: ChargeTo;
-  readonly retry: boolean;
+  readonly action: FailureAction;
 }
 
-const RECEIVER: Failure = { chargeTo: 'receiver', retry: true };
-const PLATFORM: Failure = { chargeTo: 'platform', retry: true };
-const CONFIG: Failure = { chargeTo: 'config', retry: false };
+const RECEIVER: Failure = { chargeTo: 'receiver', action: 'retry' };
+const REFUSED: Failure = { chargeTo: 'receiver', action: 'permanent' };
+const GONE: Failure = { chargeTo: 'receiver', action: 'disable' };
+const PLATFORM: Failure = { chargeTo: 'platform', action: 'retry' };
+const CONFIG: Failure = { chargeTo: 'config', action: 'permanent' };
 
 /** Every way an attempt can fail. Closed: lists filter by it, metrics are labelled by it, so a new one is a decision. */
 export const FAILURES = {
@@ -33,14 +41,17 @@ export const FAILURES = {
   header_overflow: RECEIVER, // a head larger than we read
   response_timeout: RECEIVER, // nothing came by the deadline
   incomplete_response: RECEIVER, // an answer began and broke off or was not HTTP
-  redirect: RECEIVER, // 3xx; never followed
-  http_4xx: RECEIVER,
-  gone_410: RECEIVER, // a later issue disables the endpoint instead
+  redirect: REFUSED, // 3xx; never followed
+  http_4xx: REFUSED,
+  retry_later_408_425: RECEIVER, // the only other 4xx that ask to be tried again
+  gone_410: GONE,
   rate_limited_429: RECEIVER,
   http_5xx: RECEIVER,
   gateway_502_504: RECEIVER,
   config_invalid: CONFIG, // URL or headers that no request can be made of
-  payload_too_large_413: RECEIVER,
+  payload_too_large_413: REFUSED,
+  receiver_abort: REFUSED, // not 2xx, and the receiver said `webhook-delivery: abort-message`
+  expired: CONFIG, // older than its policy's age when its turn came; no request was made
   internal: PLATFORM, // ours: no file handles, shutting down, a bug
 } as const satisfies Record<string, Failure>;
 
@@ -55,6 +66,9 @@ export function isFailureClass(text: string): text is FailureClass {
 export function classifyStatus(status: number): FailureClass | null {
   if (status >= 200 && status < 300) return null;
   switch (status) {
+    case 408:
+    case 425:
+      return 'retry_later_408_425';
     case 410:
       return 'gone_410';
     case 413:

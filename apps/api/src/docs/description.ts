@@ -1,5 +1,5 @@
 import { ERRORS, SCOPES, type ApiScope } from '@app/contracts';
-import { DEFAULT_SCHEDULE_SECONDS, FAILURES, FAILURE_CLASSES, type FailureClass } from '@app/domain';
+import { DEFAULT_RETRY_POLICY, FAILURES, FAILURE_CLASSES, type FailureClass } from '@app/domain';
 
 /** The text at the top of the page, for both its readers: who publishes and who receives. */
 export function description(): string {
@@ -50,7 +50,11 @@ The \`failure\` of deliveries and attempts is one of these.
 
 ${table(
   ['failure', 'what happened', 'tried again'],
-  FAILURE_CLASSES.map((name) => [`\`${name}\``, FAILURE_MEANINGS[name], FAILURES[name].retry ? 'yes' : 'no']),
+  FAILURE_CLASSES.map((name) => [
+    `\`${name}\``,
+    FAILURE_MEANINGS[name],
+    FAILURES[name].action === 'retry' ? 'yes' : 'no',
+  ]),
 )}
 
 </details>
@@ -78,7 +82,7 @@ ${table(
 
 /** `5 s, 30 s, 2 min, … and 24 h`: the waits between the tries. */
 export function retrySchedule(): string {
-  const waits = DEFAULT_SCHEDULE_SECONDS.slice(1).map((seconds) => {
+  const waits = DEFAULT_RETRY_POLICY.delaysSeconds.map((seconds) => {
     if (seconds < 60) return `${seconds} s`;
     return seconds < 3600 ? `${seconds / 60} min` : `${seconds / 3600} h`;
   });
@@ -109,12 +113,15 @@ const FAILURE_MEANINGS: Record<FailureClass, string> = {
   incomplete_response: 'The answer broke off, or was not HTTP',
   redirect: 'The answer was a redirect (3xx): it is not followed, change the URL',
   http_4xx: 'The answer was another 4xx',
-  gone_410: 'The answer was 410',
+  retry_later_408_425: 'The answer was 408 or 425',
+  gone_410: 'The answer was 410: the endpoint is disabled',
   rate_limited_429: 'The answer was 429',
   http_5xx: 'The answer was another 5xx',
   gateway_502_504: 'The answer was 502 or 504',
   config_invalid: 'The URL, the headers or the secrets of the endpoint make no request',
   payload_too_large_413: 'The answer was 413',
+  receiver_abort: 'The answer was not 2xx and said `webhook-delivery: abort-message`',
+  expired: 'It was older than its retry policy allows when its turn came',
   internal: 'A fault of ours: it counts against nobody',
 };
 
