@@ -15,6 +15,7 @@ import { openTables, type Tables } from '../support/tables.js';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
 import type { Figures } from './fault-row.js';
 import { makeScratch, OwnCluster, type SharedCluster } from './clusters.js';
+import { Publishers, type PublisherOptions } from './publishers.js';
 import { checkInvariants, type Expectations } from './invariants.js';
 
 export interface StartOptions {
@@ -45,6 +46,7 @@ export class FaultContext {
   databaseUrl = '';
   /** As superuser, in the same database. */
   adminUrl = '';
+  /** As superuser: it may look on when the application may no longer connect. */
   tables!: Tables;
   readonly receivers: Receiver[] = [];
   private ownCluster: OwnCluster | undefined;
@@ -80,7 +82,7 @@ export class FaultContext {
       this.adminUrl = database.adminUrl;
     }
     this.tables = await this.own(
-      () => Promise.resolve(openTables(this.databaseUrl)),
+      () => Promise.resolve(openTables(this.adminUrl)),
       (tables) => tables.close(),
     );
   }
@@ -152,6 +154,23 @@ export class FaultContext {
   mayEnd(process: RunningProcess): void {
     const found = this.started.find((each) => each.process === process);
     if (found) found.mayEnd = true;
+  }
+
+  /**
+   * Lets the claims of workers that are dead run out now instead of after 12 s, for rows that are about something else.
+   * Never while their owner lives: it would trust a claim that it has lost.
+   */
+  async expireClaims(): Promise<void> {
+    await this.tables.rows(
+      `UPDATE pgboss.job SET heartbeat_on = heartbeat_on - interval '1 minute' WHERE name = 'deliver' AND state = 'active'`,
+    );
+  }
+
+  /** Publishers that go on until they are stopped, at the latest with the row. */
+  startPublishers(options: Omit<PublisherOptions, 'client'> = {}): Publishers {
+    const publishers = new Publishers({ client: () => this.client, ...options });
+    this.endings.push(() => Promise.resolve(publishers.abandon()));
+    return publishers;
   }
 
   /** One subscriber `c`, the event type `thing.happened`, and an endpoint for each URL. */
