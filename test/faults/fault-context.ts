@@ -136,6 +136,11 @@ export class FaultContext {
     );
   }
 
+  /** Of every api and worker that runs. */
+  pids(): number[] {
+    return this.started.map(({ process }) => process.pid).filter(isRunning);
+  }
+
   /** Kills it and waits for its end, which is then no failure of the row. */
   async kill(process: RunningProcess): Promise<void> {
     this.mayEnd(process);

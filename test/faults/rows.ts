@@ -7,6 +7,13 @@ import { row as gracefulStop } from './05-graceful-stop.js';
 import { row as apiDiesAfterCommit } from './07-api-dies-after-commit.js';
 import { row as apiDiesMidFanOut } from './08-api-dies-mid-fan-out.js';
 import { row as backendsAreTerminated } from './09-backends-are-terminated.js';
+import { row as postgresRestarts } from './10-postgres-restarts.js';
+import { row as postgresCrashes } from './11-postgres-crashes.js';
+import { row as postgresIsDown } from './12-postgres-is-down.js';
+import { row as postgresIsSlow } from './13-postgres-is-slow.js';
+import { row as halfOpenConnections } from './14-half-open-connections.js';
+import { row as workerCutFromDatabase } from './15-worker-cut-from-database.js';
+import { row as oneWorkerIsCutOff } from './16-one-worker-is-cut-off.js';
 import { row as plantedLoss } from './planted-loss.js';
 
 /** In the order of the matrix. */
@@ -19,6 +26,13 @@ export const ROWS: readonly FaultRow[] = [
   apiDiesAfterCommit,
   apiDiesMidFanOut,
   backendsAreTerminated,
+  postgresRestarts,
+  postgresCrashes,
+  postgresIsDown,
+  postgresIsSlow,
+  halfOpenConnections,
+  workerCutFromDatabase,
+  oneWorkerIsCutOff,
 ];
 
 /** Each must fail: what the suite says about the others is worth nothing otherwise. */
