@@ -1,4 +1,6 @@
 // Real: the api with its HTTP server, PostgreSQL with our migrations. No worker: nothing is delivered.
+import { fromPublicId } from '@app/domain';
+import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startApi, type ApiFixture } from './api-fixture.js';
 
@@ -235,7 +237,7 @@ describe('endpoints', () => {
     expect((await act('resume')).status).toBe(200);
   });
 
-  it('gives tickets to what was held when it is resumed', async () => {
+  it('wakes the workers for what was held when it is resumed', async () => {
     const subscriber = await newSubscriber({ externalId: 'holder' });
     const { id } = await newEndpoint(subscriber);
     await fixture.call('POST', '/v1/event-types', { name: 'held.event' });
@@ -251,8 +253,16 @@ describe('endpoints', () => {
          FROM deliveries d JOIN lanes l USING (endpoint_id) WHERE d.event_type = 'held.event'`,
       );
     expect(await places()).toEqual([{ place: 'held', queued: 0, held: 1, tickets: 0 }]);
+    const client = new pg.Client({ connectionString: fixture.databaseUrl });
+    await client.connect();
+    const woken: (string | undefined)[] = [];
+    client.on('notification', ({ payload }) => woken.push(payload));
+    await client.query('LISTEN posthorn_due');
     await fixture.call('POST', `${base}/resume`);
-    expect(await places()).toEqual([{ place: 'queued', queued: 1, held: 0, tickets: 1 }]);
+    await fixture.call('POST', `${base}/resume`);
+    await client.query('SELECT 1');
+    await client.end();
+    expect(woken).toEqual([fromPublicId('ep', id)]);
   });
 });
 

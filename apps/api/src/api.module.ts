@@ -75,8 +75,8 @@ const STAGES: Provider[] = [
   },
   {
     provide: EndpointStates,
-    useFactory: (endpoints: Endpoints, queue: DeliverQueue) => new EndpointStates(endpoints, queue),
-    inject: [Endpoints, DeliverQueue],
+    useFactory: (endpoints: Endpoints) => new EndpointStates(endpoints),
+    inject: [Endpoints],
   },
   {
     provide: AcceptEvents,

@@ -33,6 +33,12 @@ export const SECRET_OVERLAP_SECONDS_DEFAULT = 24 * 3600;
 export const SECRET_OVERLAP_SECONDS_MAX = 7 * 24 * 3600;
 export const TIMEOUT_SECONDS_MIN = 1;
 export const TIMEOUT_SECONDS_MAX = 30;
+export const DISABLE_AFTER_SECONDS_MIN = 60;
+export const DISABLE_AFTER_SECONDS_MAX = 31 * 86_400;
+// Five days: longer than any holiday week-end, so that nobody finds an endpoint disabled on Tuesday.
+export const DISABLE_AFTER_SECONDS_DEFAULT = 5 * 86_400;
+export const DISABLE_ATTEMPTS_MAX = 10_000;
+export const DISABLE_ATTEMPTS_DEFAULT = 20;
 
 export const PAGE_SIZE_DEFAULT = 50;
 export const PAGE_SIZE_MAX = 250;

@@ -2,19 +2,16 @@ export { ApiKeys, type KeyWanted } from './keys/api-keys.js';
 export { ensureAdminKey } from './keys/ensure-admin-key.js';
 export { hashKey, makeKeyText, mayBeKey } from './keys/key-text.js';
 export { EndpointSecrets, type Rotation } from './endpoints/endpoint-secrets.js';
-export {
-  EndpointStates,
-  statusOf,
-  type EndpointStatus,
-  type TicketInserter,
-} from './endpoints/endpoint-states.js';
+export { EndpointStates, statusOf, type EndpointStatus, type Missed } from './endpoints/endpoint-states.js';
 export {
   Endpoints,
   type EndpointChange,
   type EndpointReference,
   type NewEndpointWanted,
 } from './endpoints/endpoints.js';
+export { checkRetryPolicy } from './endpoints/checks.js';
 export { maskHeaders } from './endpoints/headers.js';
+export { windowForRate } from './endpoints/policies.js';
 export { EventTypes, type EventTypeChange, type NewEventType } from './event-types/event-types.js';
 export { Ids } from './ids.js';
 export { Subscribers, type NewSubscriber, type SubscriberChange } from './subscribers/subscribers.js';

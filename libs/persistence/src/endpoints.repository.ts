@@ -1,4 +1,4 @@
-import { boundTo, type Scope } from '@app/contracts';
+import { boundTo, DUE_CHANNEL, dueNoticePayload, type Scope } from '@app/contracts';
 import type { Database, Tx } from './database.js';
 import { EndpointSecretEntity } from './entities/endpoint-secret.entity.js';
 import { EndpointEntity } from './entities/endpoint.entity.js';
@@ -6,6 +6,16 @@ import type { PageOfRows } from './subscribers.repository.js';
 
 /** An endpoint with what its lane says of it. */
 export type EndpointRow = Omit<EndpointEntity, 'deletedAt'> & { pausedAt: Date | null };
+
+/** What was cancelled while an endpoint was disabled. */
+export interface MissedRow {
+  n: number;
+  /** The oldest that was found. */
+  oldestId: string | null;
+  complete: boolean;
+  /** By the database's clock. */
+  now: Date;
+}
 
 /** A secret that signs now. */
 export interface LiveSecret {
@@ -15,16 +25,19 @@ export interface LiveSecret {
   expiresAt: Date | null;
 }
 
-export type NewEndpoint = Pick<
+export type NewEndpoint = Omit<
   EndpointEntity,
-  'id' | 'subscriberId' | 'url' | 'description' | 'eventTypes' | 'headers' | 'metadata' | 'timeoutMs'
+  'disabledAt' | 'disabledReason' | 'createdAt' | 'updatedAt' | 'deletedAt'
 >;
 export type EndpointChanges = Partial<Omit<NewEndpoint, 'id' | 'subscriberId'>>;
 
 type Queries = Pick<Database, 'query'>;
 
 const COLUMNS = `e.id, e.subscriber_id AS "subscriberId", e.url, e.description, e.event_types AS "eventTypes", e.headers,
-  e.metadata, e.timeout_ms AS "timeoutMs", e.disabled_at AS "disabledAt", e.disabled_reason AS "disabledReason",
+  e.metadata, e.timeout_ms AS "timeoutMs", e.retry_policy AS "retryPolicy", e.rate_limit AS "rateLimit",
+  e.retry_budget_percent AS "retryBudgetPercent", e.ordered, e.ordered_failure AS "orderedFailure",
+  e.on_failure_endpoint_id AS "onFailureEndpointId", e.disable_after_seconds AS "disableAfterSeconds",
+  e.disable_attempts_min AS "disableAttemptsMin", e.disabled_at AS "disabledAt", e.disabled_reason AS "disabledReason",
   e.created_at AS "createdAt", e.updated_at AS "updatedAt", l.paused_at AS "pausedAt"`;
 const FROM = 'FROM endpoints e JOIN lanes l ON l.endpoint_id = e.id AND l.subscriber_id = e.subscriber_id';
 
@@ -66,25 +79,94 @@ export const endpointsRepository = {
     return row.n;
   },
 
+  /** Whether there is one, not deleted; it stays so until the end of the transaction. */
+  async holds(tx: Tx, subscriberId: string, id: string): Promise<boolean> {
+    const rows = await tx.query(
+      'SELECT 1 FROM endpoints WHERE id = $1 AND subscriber_id = $2 AND deleted_at IS NULL FOR SHARE',
+      [id, subscriberId],
+    );
+    return rows.length > 0;
+  },
+
   /** The endpoint with its lane: there is never one without the other. */
-  async insert(tx: Tx, row: NewEndpoint): Promise<void> {
+  async insert(tx: Tx, row: NewEndpoint, windowMax: number): Promise<void> {
     await tx.manager.insert(EndpointEntity, row);
     await tx.query('INSERT INTO lanes (endpoint_id, subscriber_id) VALUES ($1, $2)', [
       row.id,
       row.subscriberId,
     ]);
+    await this.limitWindow(tx, row.subscriberId, row.id, windowMax);
+  },
+
+  /** For another rate limit: the lane holds back what it does not let through. What a 429 had lowered is forgotten. */
+  async limitWindow(tx: Tx, subscriberId: string, id: string, windowMax: number): Promise<void> {
+    await tx.query(
+      `UPDATE lanes SET window_max = $3, window_size = least(window_size, $3), rate_factor = 1, rate_reduced_at = NULL
+        WHERE endpoint_id = $1 AND subscriber_id = $2`,
+      [id, subscriberId, windowMax],
+    );
+  },
+
+  /** For another URL: an open circuit sends its probe at once. Wakes the workers at commit when it was open. */
+  async probeSoon(tx: Tx, subscriberId: string, id: string): Promise<void> {
+    await tx.query(
+      `WITH lane AS (
+         UPDATE lanes SET open_until = now()
+          WHERE endpoint_id = $1 AND subscriber_id = $2 AND circuit = 'open' AND open_until > now() RETURNING endpoint_id)
+       SELECT pg_notify($3, $4) FROM lane`,
+      [id, subscriberId, DUE_CHANNEL, dueNoticePayload({ endpointIds: [id] })],
+    );
+  },
+
+  /**
+   * For an endpoint that is enabled again: nothing is held against it, but it starts slowly, its backlog is waiting.
+   * The same as `reset` of libs/domain/src/lane.ts. Wakes the workers at commit.
+   */
+  async restartLane(tx: Tx, subscriberId: string, id: string): Promise<void> {
+    await tx.query(
+      `WITH lane AS (
+         UPDATE lanes SET window_size = 1, circuit = 'closed', trips = 0, opened_at = NULL, open_until = NULL, closed_at = now(),
+                probe_id = NULL, consecutive_failures = 0, sample_at = NULL, sample_attempts = 0, sample_failures = 0,
+                sample_timeouts = 0, previous_attempts = 0, previous_failures = 0, previous_timeouts = 0,
+                failing_since = NULL, failing_attempts = 0, warned_percent = 0, rate_factor = 1, rate_reduced_at = NULL
+          WHERE endpoint_id = $1 AND subscriber_id = $2 RETURNING endpoint_id)
+       SELECT pg_notify($3, $4) FROM lane`,
+      [id, subscriberId, DUE_CHANNEL, dueNoticePayload({ endpointIds: [id] })],
+    );
   },
 
   async update(tx: Tx, subscriberId: string, id: string, changes: EndpointChanges): Promise<void> {
     await tx.manager.update(EndpointEntity, { id, subscriberId }, { ...changes, updatedAt: () => 'now()' });
   },
 
-  /** The row stays for the history of its deliveries; what is pending ends. */
+  /** The row stays for the history of its deliveries; what is pending ends. No other endpoint's failures are told to it. */
   async delete(tx: Tx, subscriberId: string, id: string): Promise<void> {
     await tx.query(
       'UPDATE endpoints SET deleted_at = now(), updated_at = now() WHERE id = $1 AND subscriber_id = $2 AND deleted_at IS NULL',
       [id, subscriberId],
     );
+    await tx.query(
+      `UPDATE endpoints SET on_failure_endpoint_id = NULL, updated_at = now()
+        WHERE subscriber_id = $2 AND on_failure_endpoint_id = $1 AND deleted_at IS NULL`,
+      [id, subscriberId],
+    );
+  },
+
+  /**
+   * What was cancelled because the endpoint was disabled, since then: how many, at most `max`, and how far back they go.
+   * Looks through the newest `max` deliveries of the endpoint. `complete`: there are no others.
+   */
+  async missed(tx: Tx, subscriberId: string, id: string, since: Date, max: number): Promise<MissedRow> {
+    const [row] = await tx.query<MissedRow>(
+      `WITH newest AS MATERIALIZED (
+         SELECT d.id, d.cancel_reason, d.finished_at FROM deliveries d
+          WHERE d.endpoint_id = $1 AND d.subscriber_id = $2 ORDER BY d.id DESC LIMIT $4)
+       SELECT count(*) FILTER (WHERE missed)::int AS n, min(id::text) FILTER (WHERE missed) AS "oldestId",
+              count(*) < $4 AS complete, now() AS now
+         FROM (SELECT id, coalesce(cancel_reason = 'endpoint_disabled' AND finished_at >= $3, false) AS missed FROM newest) n`,
+      [id, subscriberId, since, max],
+    );
+    return row;
   },
 
   /** One that is disabled keeps its time and reason; enabling forgets both. */
@@ -101,17 +183,16 @@ export const endpointsRepository = {
     );
   },
 
-  /** Answers whether that changed anything. */
-  async setPaused(tx: Tx, subscriberId: string, id: string, paused: boolean): Promise<boolean> {
-    const rows = await tx.query(
+  /** Resuming wakes the workers at commit: they give places to what was held. */
+  async setPaused(tx: Tx, subscriberId: string, id: string, paused: boolean): Promise<void> {
+    await tx.query(
       `WITH lane AS (
          UPDATE lanes SET paused_at = CASE WHEN $3 THEN now() END
           WHERE endpoint_id = $1 AND subscriber_id = $2 AND (paused_at IS NOT NULL) <> $3 RETURNING endpoint_id)
        UPDATE endpoints e SET updated_at = now() FROM lane WHERE e.id = lane.endpoint_id AND e.subscriber_id = $2
-       RETURNING e.id`,
-      [id, subscriberId, paused],
+       RETURNING CASE WHEN NOT $3 THEN pg_notify($4, $5) END`,
+      [id, subscriberId, paused, DUE_CHANNEL, dueNoticePayload({ endpointIds: [id] })],
     );
-    return rows.length > 0;
   },
 };
 

@@ -17,7 +17,7 @@ export interface VersionChange {
 type Queries = Pick<Database, 'query'>;
 
 // to_json would print timestamps with microseconds and an offset; the epoch survives as a number.
-const SELECT = `SELECT t.name, t.description, t.created_at AS "createdAt", t.updated_at AS "updatedAt",
+const SELECT = `SELECT t.name, t.description, t.retry_policy AS "retryPolicy", t.created_at AS "createdAt", t.updated_at AS "updatedAt",
     (SELECT coalesce(json_agg(json_build_object('version', v.version, 'description', v.description, 'example', v.example,
               'eventType', v.event_type, 'createdAtMs', extract(epoch FROM v.created_at) * 1000)
               ORDER BY v.created_at, v.version), '[]')
@@ -50,19 +50,29 @@ export const eventTypesRepository = {
   },
 
   /** Answers false when the name is taken. */
-  async insert(tx: Tx, name: string, description: string): Promise<boolean> {
+  async insert(
+    tx: Tx,
+    type: Pick<EventTypeEntity, 'name' | 'description' | 'retryPolicy'>,
+  ): Promise<boolean> {
     const rows = await tx.query(
-      'INSERT INTO event_types (name, description) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING name',
-      [name, description],
+      `INSERT INTO event_types (name, description, retry_policy) VALUES ($1, $2, $3)
+       ON CONFLICT DO NOTHING RETURNING name`,
+      [type.name, type.description, type.retryPolicy],
     );
     return rows.length > 0;
   },
 
   /** Notes the change, also when only a version changed. */
-  async update(tx: Tx, name: string, description: string | undefined): Promise<void> {
+  async update(
+    tx: Tx,
+    name: string,
+    { description, retryPolicy }: Partial<Pick<EventTypeEntity, 'description' | 'retryPolicy'>>,
+  ): Promise<void> {
     await tx.query(
-      'UPDATE event_types SET description = coalesce($2, description), updated_at = now() WHERE name = $1',
-      [name, description ?? null],
+      `UPDATE event_types SET description = coalesce($2, description), updated_at = now(),
+              retry_policy = CASE WHEN $3 THEN $4::jsonb ELSE retry_policy END
+        WHERE name = $1`,
+      [name, description ?? null, retryPolicy !== undefined, retryPolicy ?? null],
     );
   },
 

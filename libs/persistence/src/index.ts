@@ -16,6 +16,7 @@ export {
   type EndpointChanges,
   type EndpointRow,
   type LiveSecret,
+  type MissedRow,
   type NewEndpoint,
 } from './endpoints.repository.js';
 export * from './entities/index.js';

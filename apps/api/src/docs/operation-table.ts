@@ -134,6 +134,17 @@ Answer 2xx within its \`timeoutSeconds\`; the headers and the signature are desc
         headers: { 'x-tenant': 'acme' },
         timeoutSeconds: 10,
       },
+      'With a retry policy and a rate limit': {
+        url: 'https://hooks.acme.example/slow',
+        retryPolicy: { type: 'exponential', initialSeconds: 10, maxSeconds: 3600, attemptsMax: 10 },
+        rateLimit: { algorithm: 'token_bucket', limit: 100, per: 60, burst: 20, adaptive: true },
+        autoDisable: { afterSeconds: 172_800 },
+      },
+      'In order, per orderingKey': {
+        url: 'https://hooks.acme.example/ledger',
+        ordered: true,
+        orderedFailure: 'block',
+      },
     },
   },
   'endpoints.list': {
@@ -152,6 +163,14 @@ Answer 2xx within its \`timeoutSeconds\`; the headers and the signature are desc
     bodies: {
       'A new URL': { url: 'https://hooks.acme.example/v2/posthorn' },
       'Other events': { eventTypes: ['invoice.*', 'refund.issued'] },
+      'A schedule of its own': {
+        retryPolicy: { type: 'schedule', delaysSeconds: [5, 60, 600, 3600], jitter: 'proportional' },
+      },
+      'Back to the defaults, and never disabled': {
+        retryPolicy: null,
+        rateLimit: null,
+        autoDisable: null,
+      },
       'A header less, a header more': { headers: { 'x-tenant': null, 'x-region': 'eu' } },
     },
   },
@@ -181,7 +200,8 @@ Answer 2xx within its \`timeoutSeconds\`; the headers and the signature are desc
   'endpointActions.enable': {
     id: 'enableEndpoint',
     answer: 'The endpoint as it is now.',
-    about: 'Many at once are resent with `POST /v1/replays` and `"status": "cancelled"`.',
+    about:
+      'Post `missed.replay` to `/v1/replays` as it is, and what was cancelled while it was disabled is sent after all.',
   },
   'endpointActions.pause': {
     id: 'pauseEndpoint',
@@ -238,6 +258,9 @@ Answer 2xx within its \`timeoutSeconds\`; the headers and the signature are desc
             example: { invoice: 'in_1042', amount: '19.99', currency: 'EUR' },
           },
         ],
+      },
+      'Its events are not worth three days': {
+        retryPolicy: { type: 'fixed', delaySeconds: 10, attemptsMax: 3 },
       },
       'A new description': { description: 'An invoice was paid in full, or its last part was.' },
     },

@@ -1,6 +1,7 @@
 import {
   DisableEndpointDto,
   RotateSecretDto,
+  type EnabledEndpointDto,
   type EndpointDto,
   type EndpointSecretsDto,
 } from '@app/contracts';
@@ -14,7 +15,7 @@ import { ApiProblems } from '../edge/api-problems.decorator.js';
 import { CurrentCaller, type Caller } from '../edge/caller.js';
 import { Mutations } from '../edge/mutations.js';
 import { RequireScope } from '../edge/require-scope.decorator.js';
-import { endpointReference, endpointView, secretsView } from './endpoint.view.js';
+import { enabledView, endpointReference, endpointView, secretsView } from './endpoint.view.js';
 
 @ApiTags('Endpoints')
 @Controller('v1/subscribers/:subscriber/endpoints/:endpoint')
@@ -78,7 +79,7 @@ export class EndpointActionsController {
     );
   }
 
-  /** Enable an endpoint that was disabled. What was cancelled meanwhile can be resent. */
+  /** Enable an endpoint that was disabled. It starts slowly; `missed` offers to send what was cancelled meanwhile. */
   @Post('enable')
   @HttpCode(200)
   @RequireScope('endpoints:write')
@@ -88,10 +89,13 @@ export class EndpointActionsController {
     @Param('subscriber') subscriber: string,
     @Param('endpoint') endpoint: string,
     @Req() request: FastifyRequest,
-  ): Promise<EndpointDto> {
-    return this.act(caller, request, (tx) =>
-      this.states.enable(tx, caller.scope, endpointReference(subscriber, endpoint)),
-    );
+  ): Promise<EnabledEndpointDto> {
+    return this.mutations.run(caller, request, async (tx) => {
+      const reference = endpointReference(subscriber, endpoint);
+      const enabled = await this.states.enable(tx, caller.scope, reference);
+      const body = enabledView(enabled.endpoint, enabled.missed);
+      return { status: 200, body, subscriberId: enabled.endpoint.subscriberId };
+    });
   }
 
   /** Pause an endpoint. Nothing is sent to it, and what comes is held, in order, until it is resumed. */

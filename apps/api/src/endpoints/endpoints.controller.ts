@@ -36,6 +36,9 @@ export class EndpointsController {
     'not_found',
     'invalid_endpoint_url',
     'invalid_custom_header',
+    'invalid_retry_policy',
+    'invalid_rate_limit',
+    'invalid_on_failure',
     'invalid_secret',
     'limit_reached',
   )
@@ -86,7 +89,14 @@ export class EndpointsController {
   /** Change an endpoint. What is absent stays as it is; deliveries that wait follow the new settings. */
   @Patch(':endpoint')
   @RequireScope('endpoints:write')
-  @ApiProblems('not_found', 'invalid_endpoint_url', 'invalid_custom_header')
+  @ApiProblems(
+    'not_found',
+    'invalid_endpoint_url',
+    'invalid_custom_header',
+    'invalid_retry_policy',
+    'invalid_rate_limit',
+    'invalid_on_failure',
+  )
   change(
     @CurrentCaller() caller: Caller,
     @Param('subscriber') subscriber: string,

@@ -5,6 +5,7 @@ import {
   type EventTypeDto,
   type EventTypePageDto,
   type PutEventTypeVersionDto,
+  type RetryPolicyDto,
 } from '@app/contracts';
 import { isEventTypeName } from '@app/domain';
 import { EventTypes } from '@app/endpoints';
@@ -30,7 +31,7 @@ export class EventTypesController {
   /** Put an event type into the catalogue. From then on it can be published. */
   @Post()
   @RequireScope('admin')
-  @ApiProblems('already_exists')
+  @ApiProblems('already_exists', 'invalid_retry_policy')
   create(
     @CurrentCaller() caller: Caller,
     @Body() body: CreateEventTypeDto,
@@ -62,10 +63,10 @@ export class EventTypesController {
     return eventTypeView(await this.eventTypes.get(this.database, name));
   }
 
-  /** Change an event type. Its description, and its versions by their names. */
+  /** Change an event type. Its description, its retry policy, and its versions by their names. */
   @Patch(':name')
   @RequireScope('admin')
-  @ApiProblems('not_found', 'limit_reached')
+  @ApiProblems('not_found', 'limit_reached', 'invalid_retry_policy')
   change(
     @CurrentCaller() caller: Caller,
     @Param('name') name: string,
@@ -111,6 +112,7 @@ function eventTypeView(type: EventTypeRow): EventTypeDto {
   return {
     name: type.name,
     description: type.description,
+    retryPolicy: type.retryPolicy as RetryPolicyDto | null,
     versions: type.versions.map(({ version, description, example, createdAt }) => ({
       version,
       description,

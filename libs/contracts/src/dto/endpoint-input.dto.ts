@@ -1,14 +1,19 @@
+import { Type } from 'class-transformer';
 import {
   ArrayMaxSize,
   ArrayMinSize,
   IsArray,
+  IsBoolean,
+  IsIn,
   IsInt,
+  IsObject,
   IsOptional,
   IsString,
   Max,
   MaxLength,
   Min,
   MinLength,
+  ValidateNested,
 } from 'class-validator';
 import {
   CUSTOM_HEADERS_MAX,
@@ -20,7 +25,9 @@ import {
   TIMEOUT_SECONDS_MIN,
   URL_LENGTH_MAX,
 } from '../limits.js';
+import { AutoDisableDto, OnFailureDto, type RateLimitDto } from './endpoint-policies.dto.js';
 import { AsGiven, atMost, IfNotNull, IfPresent, IsPlainText, IsTexts } from './field-rules.js';
+import type { RetryPolicyDto } from './retry-policy.dto.js';
 import { METADATA_BOUNDS } from './subscriber.dto.js';
 
 // What a header may be is the domain's rule; this only bounds what is looked at.
@@ -90,6 +97,69 @@ export class CreateEndpointDto {
   timeoutSeconds?: number;
 
   /**
+   * When a delivery that failed is tried again. Default: 13 tries over three days. It goes before the policy of the event type.
+   * @example { "type": "exponential", "initialSeconds": 10, "maxSeconds": 3600, "attemptsMax": 10 }
+   */
+  @IfNotNull()
+  @AsGiven()
+  @IsObject()
+  retryPolicy?: RetryPolicyDto | null;
+
+  /**
+   * How much it takes at most. Default: no limit. What is above waits for its turn, which uses up no attempt.
+   * @example { "algorithm": "token_bucket", "limit": 100, "per": 60, "burst": 20 }
+   */
+  @IfNotNull()
+  @AsGiven()
+  @IsObject()
+  rateLimit?: RateLimitDto | null;
+
+  /**
+   * Whether it gets events one after the other, in the order in which they were accepted: all of them, or those with the
+   * same `orderingKey`. Default: false.
+   * @example false
+   */
+  @IfPresent()
+  @IsBoolean()
+  ordered?: boolean;
+
+  /**
+   * What a delivery that has failed for good means for those behind it at an ordered endpoint. `block`: they wait until it
+   * is resent or cancelled. `skip`: they follow. Default: `block`.
+   * @example "block"
+   */
+  @IfPresent()
+  @IsIn(['block', 'skip'])
+  orderedFailure?: 'block' | 'skip';
+
+  /**
+   * Of the attempts in a while, how many percent may be retries, 1 to 100; beyond it they wait. Default: 100, all of them.
+   * @example 100
+   */
+  @IfPresent()
+  @IsInt()
+  @Min(1)
+  @Max(100, atMost(100))
+  retryBudgetPercent?: number;
+
+  /** Who is told when a delivery to this endpoint has failed for good. Default: nobody. */
+  @IfNotNull()
+  @IsObject()
+  @ValidateNested()
+  @Type(() => OnFailureDto)
+  onFailure?: OnFailureDto | null;
+
+  /**
+   * When it is disabled because it only fails; null for never. Default: after 5 days and 20 attempts. What is absent in it has its default.
+   * @example { "afterSeconds": 432000, "attemptsMin": 20 }
+   */
+  @IfNotNull()
+  @IsObject()
+  @ValidateNested()
+  @Type(() => AutoDisableDto)
+  autoDisable?: AutoDisableDto | null;
+
+  /**
    * Notes of your own: up to 50 names of 64 characters, with texts of 512.
    * @example { "team": "billing" }
    */
@@ -153,6 +223,69 @@ export class ChangeEndpointDto {
   @Min(TIMEOUT_SECONDS_MIN)
   @Max(TIMEOUT_SECONDS_MAX, atMost(TIMEOUT_SECONDS_MAX))
   timeoutSeconds?: number;
+
+  /**
+   * When a delivery that failed is tried again; it replaces the old policy whole, null goes back to the default. It goes before the policy of the event type.
+   * @example { "type": "exponential", "initialSeconds": 10, "maxSeconds": 3600, "attemptsMax": 10 }
+   */
+  @IfNotNull()
+  @AsGiven()
+  @IsObject()
+  retryPolicy?: RetryPolicyDto | null;
+
+  /**
+   * How much it takes at most; it replaces the old limit whole, null takes it away. What is above waits for its turn, which uses up no attempt.
+   * @example { "algorithm": "token_bucket", "limit": 100, "per": 60, "burst": 20 }
+   */
+  @IfNotNull()
+  @AsGiven()
+  @IsObject()
+  rateLimit?: RateLimitDto | null;
+
+  /**
+   * Whether it gets events one after the other, in the order in which they were accepted: all of them, or those with the
+   * same `orderingKey`. Counts for events that are accepted from now on.
+   * @example false
+   */
+  @IfPresent()
+  @IsBoolean()
+  ordered?: boolean;
+
+  /**
+   * What a delivery that has failed for good means for those behind it at an ordered endpoint. `block`: they wait until it
+   * is resent or cancelled. `skip`: they follow.
+   * @example "block"
+   */
+  @IfPresent()
+  @IsIn(['block', 'skip'])
+  orderedFailure?: 'block' | 'skip';
+
+  /**
+   * Of the attempts in a while, how many percent may be retries, 1 to 100; beyond it they wait.
+   * @example 100
+   */
+  @IfPresent()
+  @IsInt()
+  @Min(1)
+  @Max(100, atMost(100))
+  retryBudgetPercent?: number;
+
+  /** Who is told when a delivery to this endpoint has failed for good; null for nobody. */
+  @IfNotNull()
+  @IsObject()
+  @ValidateNested()
+  @Type(() => OnFailureDto)
+  onFailure?: OnFailureDto | null;
+
+  /**
+   * When it is disabled because it only fails; null for never. What is absent in it has its default.
+   * @example { "afterSeconds": 432000, "attemptsMin": 20 }
+   */
+  @IfNotNull()
+  @IsObject()
+  @ValidateNested()
+  @Type(() => AutoDisableDto)
+  autoDisable?: AutoDisableDto | null;
 
   /**
    * Merged name by name: null takes a name away, names that are absent stay. Null for the whole takes them all away.

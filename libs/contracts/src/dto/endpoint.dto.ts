@@ -1,3 +1,6 @@
+import type { AutoDisableDto, OnFailureDto, RateLimitDto } from './endpoint-policies.dto.js';
+import type { RetryPolicyDto } from './retry-policy.dto.js';
+
 /** A URL that receives events. */
 export class EndpointDto {
   /**
@@ -41,6 +44,42 @@ export class EndpointDto {
    * @example 15
    */
   timeoutSeconds: number;
+
+  /** Its retry policy as it was set; null: it has none of its own. */
+  retryPolicy: RetryPolicyDto | null;
+
+  /**
+   * The policy that its deliveries follow, complete: its own, or the default. When it has none of its own, deliveries of an
+   * event type with a policy follow that one.
+   */
+  retryPolicyInEffect: RetryPolicyDto;
+
+  /** How much it takes; null: there is no limit. */
+  rateLimit: RateLimitDto | null;
+
+  /**
+   * Whether it gets events one after the other.
+   * @example false
+   */
+  ordered: boolean;
+
+  /**
+   * At an ordered endpoint: whether those behind a failed delivery wait (`block`) or follow (`skip`).
+   * @example "block"
+   */
+  orderedFailure: 'block' | 'skip';
+
+  /**
+   * How many percent of its attempts may be retries.
+   * @example 100
+   */
+  retryBudgetPercent: number;
+
+  /** Who is told when a delivery has failed for good; null: nobody. */
+  onFailure: OnFailureDto | null;
+
+  /** When it is disabled because it only fails; null: never. */
+  autoDisable: AutoDisableDto | null;
 
   /**
    * Notes of your own.
@@ -92,6 +131,63 @@ export class CreatedEndpointDto extends EndpointDto {
    * @example "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="
    */
   secret: string;
+}
+
+/** A replay to be posted to `/v1/replays`, as it is. */
+export class MissedReplayDto {
+  /**
+   * The endpoint.
+   * @example "ep_01kany2t2bfd0rk8d6x0p9h3qa"
+   */
+  endpoint: string;
+
+  /**
+   * What was cancelled.
+   * @example "cancelled"
+   */
+  status: 'cancelled';
+
+  /**
+   * From the first one missed on.
+   * @example "2026-11-22T08:00:00.000Z"
+   */
+  since: Date;
+
+  /**
+   * Until it was enabled.
+   * @example "2026-11-22T12:00:00.000Z"
+   */
+  until: Date;
+}
+
+/** What was cancelled while an endpoint was disabled. */
+export class MissedDto {
+  /**
+   * How many deliveries; 10000 means that many or more.
+   * @example 1042
+   */
+  deliveries: number;
+
+  /**
+   * When the first of them was created, or somewhat earlier.
+   * @example "2026-11-22T08:00:00.000Z"
+   */
+  since: Date;
+
+  /**
+   * When the endpoint was enabled.
+   * @example "2026-11-22T12:00:00.000Z"
+   */
+  until: Date;
+
+  /** Post it to `/v1/replays` to have them sent after all. */
+  replay: MissedReplayDto;
+}
+
+/** An endpoint that was enabled, and what it missed. */
+export class EnabledEndpointDto extends EndpointDto {
+  /** What was cancelled meanwhile; null when nothing was, or it was not disabled. */
+  missed: MissedDto | null;
 }
 
 /** Endpoints, newest first. */

@@ -2,6 +2,7 @@ import { Type } from 'class-transformer';
 import {
   ArrayMaxSize,
   IsArray,
+  IsObject,
   IsOptional,
   IsString,
   Matches,
@@ -14,7 +15,8 @@ import {
   EVENT_TYPE_VERSIONS_MAX,
   VERSION_LENGTH_MAX,
 } from '../limits.js';
-import { AsGiven, atMost, IfPresent, IsPlainText } from './field-rules.js';
+import { AsGiven, atMost, IfNotNull, IfPresent, IsPlainText } from './field-rules.js';
+import type { RetryPolicyDto } from './retry-policy.dto.js';
 
 /** A version of an event type, to add or to change. */
 export class PutEventTypeVersionDto {
@@ -69,6 +71,16 @@ export class CreateEventTypeDto {
   @MaxLength(DESCRIPTION_LENGTH_MAX, atMost(DESCRIPTION_LENGTH_MAX))
   description?: string;
 
+  /**
+   * When deliveries of such events are tried again, at endpoints that have no policy of their own. Default: 13 tries over
+   * three days.
+   * @example { "type": "fixed", "delaySeconds": 10, "attemptsMax": 3 }
+   */
+  @IfNotNull()
+  @AsGiven()
+  @IsObject()
+  retryPolicy?: RetryPolicyDto | null;
+
   /** Its versions; the first is the default. Default: one version `1`. */
   @IsOptional()
   @IsArray()
@@ -89,6 +101,16 @@ export class ChangeEventTypeDto {
   @IsPlainText()
   @MaxLength(DESCRIPTION_LENGTH_MAX, atMost(DESCRIPTION_LENGTH_MAX))
   description?: string;
+
+  /**
+   * When deliveries of such events are tried again, at endpoints that have no policy of their own. It replaces the old
+   * policy whole; null goes back to the default.
+   * @example { "type": "fixed", "delaySeconds": 10, "attemptsMax": 3 }
+   */
+  @IfNotNull()
+  @AsGiven()
+  @IsObject()
+  retryPolicy?: RetryPolicyDto | null;
 
   /** Versions to add, or to change by their name. Those that are absent stay. */
   @IfPresent()
@@ -139,6 +161,9 @@ export class EventTypeDto {
    * @example "An invoice was paid in full."
    */
   description: string;
+
+  /** When its deliveries are tried again, at endpoints without a policy of their own; null: by the default. */
+  retryPolicy: RetryPolicyDto | null;
 
   /** Its versions; the first is what an event gets that names none. */
   versions: EventTypeVersionDto[];

@@ -1,5 +1,21 @@
-import { CUSTOM_HEADERS_MAX, EVENT_TYPE_PATTERNS_MAX, Problem, URL_LENGTH_MAX } from '@app/contracts';
-import { checkCustomHeaders, checkEndpointUrl, isEventTypePattern, type AllowList } from '@app/domain';
+import {
+  CUSTOM_HEADERS_MAX,
+  EVENT_TYPE_PATTERNS_MAX,
+  Problem,
+  URL_LENGTH_MAX,
+  type ErrorCode,
+  type FieldProblem,
+} from '@app/contracts';
+import {
+  checkCustomHeaders,
+  checkEndpointUrl,
+  isEventTypePattern,
+  rateLimitProblems,
+  retryPolicyProblems,
+  type AllowList,
+  type RateLimit,
+  type RetryPolicyInput,
+} from '@app/domain';
 import { InvalidSecretError, parseSecret } from '@app/signing';
 
 /** The form that is stored, signed for and dialled. @throws Problem invalid_endpoint_url */
@@ -47,6 +63,27 @@ export function checkHeaders(headers: Record<string, string>): Record<string, st
       detail: each.message,
     })),
     ...(problems.some((each) => each.code === 'too_many') ? { limit: CUSTOM_HEADERS_MAX } : {}),
+  });
+}
+
+/** `pointer` is where the policy stands in the body. @throws Problem invalid_retry_policy */
+export function checkRetryPolicy(value: unknown, pointer = '/retryPolicy'): RetryPolicyInput {
+  refuseIfAny('invalid_retry_policy', retryPolicyProblems(value), pointer);
+  return value as RetryPolicyInput;
+}
+
+/** @throws Problem invalid_rate_limit */
+export function checkRateLimit(value: unknown): RateLimit {
+  refuseIfAny('invalid_rate_limit', rateLimitProblems(value), '/rateLimit');
+  return value as RateLimit;
+}
+
+function refuseIfAny(code: ErrorCode, problems: readonly FieldProblem[], pointer: string): void {
+  if (problems.length === 0) return;
+  const errors = problems.map((each) => ({ pointer: pointer + each.pointer, detail: each.detail }));
+  const [first] = errors;
+  throw new Problem(code, `${first.pointer === '' ? 'The body' : `\`${first.pointer}\``} ${first.detail}.`, {
+    errors,
   });
 }
 

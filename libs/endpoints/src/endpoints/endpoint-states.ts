@@ -1,14 +1,13 @@
-import type { Scope } from '@app/contracts';
-import { endpointsRepository, recordRepository, type EndpointRow, type Tx } from '@app/persistence';
+import { REPLAY_DAYS_MAX, type Scope } from '@app/contracts';
+import { completeRetryPolicy, DEFAULT_RETRY_POLICY, uuidTimeMs } from '@app/domain';
+import { endpointsRepository, type EndpointRow, type Tx } from '@app/persistence';
 import type { EndpointReference, Endpoints } from './endpoints.js';
 
-/** What of the queue is needed here: tickets for the deliveries that a resumed lane lets go. */
-export interface TicketInserter {
-  insert(
-    tx: Tx,
-    tickets: { deliveryId: string; endpointId: string }[],
-    options: { notify: boolean },
-  ): Promise<void>;
+/** What was cancelled while an endpoint was disabled: at most MISSED_COUNTED_MAX, created since then. */
+export interface Missed {
+  deliveries: number;
+  since: Date;
+  until: Date;
 }
 
 export type EndpointStatus = 'enabled' | 'disabled' | 'paused';
@@ -23,10 +22,7 @@ export function statusOf(endpoint: Pick<EndpointRow, 'disabledAt' | 'pausedAt'>)
  * repeated: the second time changes nothing and answers the same.
  */
 export class EndpointStates {
-  constructor(
-    private readonly endpoints: Endpoints,
-    private readonly queue: TicketInserter,
-  ) {}
+  constructor(private readonly endpoints: Endpoints) {}
 
   async disable(
     tx: Tx,
@@ -39,10 +35,18 @@ export class EndpointStates {
     return this.endpoints.get(tx, scope, reference);
   }
 
-  async enable(tx: Tx, scope: Scope, reference: EndpointReference): Promise<EndpointRow> {
-    const endpoint = await this.endpoints.lock(tx, scope, reference);
-    await endpointsRepository.setDisabled(tx, endpoint.subscriberId, endpoint.id, null);
-    return this.endpoints.get(tx, scope, reference);
+  /** It starts slowly. Answers also what was cancelled meanwhile; null when nothing was, or it was not disabled. */
+  async enable(
+    tx: Tx,
+    scope: Scope,
+    reference: EndpointReference,
+  ): Promise<{ endpoint: EndpointRow; missed: Missed | null }> {
+    const before = await this.endpoints.lock(tx, scope, reference);
+    if (before.disabledAt === null) return { endpoint: before, missed: null };
+    const missed = await missedBy(tx, before, before.disabledAt);
+    await endpointsRepository.setDisabled(tx, before.subscriberId, before.id, null);
+    await endpointsRepository.restartLane(tx, before.subscriberId, before.id);
+    return { endpoint: await this.endpoints.get(tx, scope, reference), missed };
   }
 
   async pause(tx: Tx, scope: Scope, reference: EndpointReference): Promise<EndpointRow> {
@@ -53,22 +57,30 @@ export class EndpointStates {
 
   async resume(tx: Tx, scope: Scope, reference: EndpointReference): Promise<EndpointRow> {
     const endpoint = await this.endpoints.lock(tx, scope, reference);
-    if (await endpointsRepository.setPaused(tx, endpoint.subscriberId, endpoint.id, false))
-      await this.letGo(tx, endpoint.id);
+    await endpointsRepository.setPaused(tx, endpoint.subscriberId, endpoint.id, false);
     return this.endpoints.get(tx, scope, reference);
   }
+}
 
-  /** Gives places to what was held while it was paused, as many as fit; the rest follows as these finish. */
-  private async letGo(tx: Tx, endpointId: string): Promise<void> {
-    const room = await recordRepository.settleLanes(tx, [{ endpointId, queued: 0, held: 0 }]);
-    const promoted = await recordRepository.promoteHeld(
-      tx,
-      room.filter((lane) => lane.promote > 0),
-    );
-    const tickets = promoted.map((delivery) => ({
-      deliveryId: delivery.id,
-      endpointId: delivery.endpointId,
-    }));
-    await this.queue.insert(tx, tickets, { notify: true });
-  }
+// A person decides by it whether to replay; above it the exact number changes nothing.
+const MISSED_COUNTED_MAX = 10_000;
+const DAY_MS = 86_400_000;
+
+async function missedBy(tx: Tx, endpoint: EndpointRow, disabledAt: Date): Promise<Missed | null> {
+  const { n, oldestId, complete, now } = await endpointsRepository.missed(
+    tx,
+    endpoint.subscriberId,
+    endpoint.id,
+    disabledAt,
+    MISSED_COUNTED_MAX,
+  );
+  if (n === 0 || oldestId === null) return null;
+  // What waited when it was disabled may be as old as its policy lets it become.
+  const ageMaxMs =
+    1000 *
+    (endpoint.retryPolicy ? completeRetryPolicy(endpoint.retryPolicy) : DEFAULT_RETRY_POLICY).ageMaxSeconds;
+  const sinceMs = complete ? uuidTimeMs(oldestId) : disabledAt.getTime() - ageMaxMs;
+  // A replay goes back no further.
+  const since = new Date(Math.max(sinceMs, now.getTime() - REPLAY_DAYS_MAX * DAY_MS));
+  return { deliveries: n, since, until: now };
 }

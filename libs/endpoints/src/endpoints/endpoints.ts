@@ -14,6 +14,7 @@ import type { Ids } from '../ids.js';
 import { mergeMetadata, type TextsChange } from '../metadata.js';
 import { checkHeaders, checkPatterns, checkSecret, checkUrl } from './checks.js';
 import { mergeHeaders } from './headers.js';
+import { checkPolicies, DEFAULT_POLICIES, windowForRate, type PoliciesWanted } from './policies.js';
 
 /** How an endpoint is named: its subscriber by `sub_…` or external id, and its own uuid (null: not the form of one). */
 export interface EndpointReference {
@@ -21,7 +22,7 @@ export interface EndpointReference {
   id: string | null;
 }
 
-export interface NewEndpointWanted {
+export interface NewEndpointWanted extends PoliciesWanted {
   url: string;
   description?: string;
   eventTypes?: string[];
@@ -33,7 +34,7 @@ export interface NewEndpointWanted {
 }
 
 /** What is absent stays. Headers and metadata are merged name by name. */
-export interface EndpointChange {
+export interface EndpointChange extends PoliciesWanted {
   url?: string;
   description?: string;
   eventTypes?: string[];
@@ -96,7 +97,11 @@ export class Endpoints {
       );
 
     const id = this.ids.next();
-    await endpointsRepository.insert(tx, {
+    const policies = {
+      ...DEFAULT_POLICIES,
+      ...(await checkPolicies(tx, { id, subscriberId: subscriber.id }, wanted)),
+    };
+    const row = {
       id,
       subscriberId: subscriber.id,
       url,
@@ -105,7 +110,9 @@ export class Endpoints {
       headers,
       metadata: mergeMetadata({}, wanted.metadata ?? {}),
       timeoutMs: (wanted.timeoutSeconds ?? TIMEOUT_SECONDS_DEFAULT) * 1000,
-    });
+      ...policies,
+    };
+    await endpointsRepository.insert(tx, row, windowForRate(policies.rateLimit));
     await endpointSecretsRepository.insert(tx, {
       id: this.ids.next(),
       subscriberId: subscriber.id,
@@ -122,8 +129,10 @@ export class Endpoints {
     change: EndpointChange,
   ): Promise<EndpointRow> {
     const before = await this.lock(tx, scope, reference);
+    const url = change.url === undefined ? before.url : checkUrl(change.url, this.allow);
+    const policies = await checkPolicies(tx, before, change);
     await endpointsRepository.update(tx, before.subscriberId, before.id, {
-      ...(change.url === undefined ? {} : { url: checkUrl(change.url, this.allow) }),
+      url,
       ...(change.description === undefined ? {} : { description: change.description }),
       ...(change.eventTypes === undefined ? {} : { eventTypes: checkPatterns(change.eventTypes) }),
       ...(change.headers === undefined
@@ -131,7 +140,17 @@ export class Endpoints {
         : { headers: checkHeaders(mergeHeaders(before.headers, change.headers)) }),
       ...(change.metadata === undefined ? {} : { metadata: mergeMetadata(before.metadata, change.metadata) }),
       ...(change.timeoutSeconds === undefined ? {} : { timeoutMs: change.timeoutSeconds * 1000 }),
+      ...policies,
     });
+    if (policies.rateLimit !== undefined)
+      await endpointsRepository.limitWindow(
+        tx,
+        before.subscriberId,
+        before.id,
+        windowForRate(policies.rateLimit),
+      );
+    // No reason to wait for the sake of the old one.
+    if (url !== before.url) await endpointsRepository.probeSoon(tx, before.subscriberId, before.id);
     return found(await endpointsRepository.find(tx, scope, before.subscriberId, before.id));
   }
 

@@ -1,5 +1,5 @@
 import { EVENT_TYPE_VERSIONS_MAX, Problem, type Scope } from '@app/contracts';
-import { isEventTypeName } from '@app/domain';
+import { isEventTypeName, type RetryPolicyInput } from '@app/domain';
 import {
   eventTypesRepository,
   type Database,
@@ -7,16 +7,21 @@ import {
   type Tx,
   type VersionChange,
 } from '@app/persistence';
+import { checkRetryPolicy } from '../endpoints/checks.js';
 
 export interface NewEventType {
   name: string;
   description?: string;
+  /** Unchecked; null for the default. */
+  retryPolicy?: unknown;
   versions?: VersionChange[];
 }
 
 /** What is absent stays; versions are added, or changed by their name. */
 export interface EventTypeChange {
   description?: string;
+  /** Unchecked; null for the default. */
+  retryPolicy?: unknown;
   versions?: VersionChange[];
 }
 
@@ -43,7 +48,9 @@ export class EventTypes {
       );
     const versions = wanted.versions?.length ? wanted.versions : [{ version: FIRST_VERSION }];
     refuseRepeated(versions);
-    if (!(await eventTypesRepository.insert(tx, wanted.name, wanted.description ?? '')))
+    const { name, description = '' } = wanted;
+    const retryPolicy = checkedPolicy(wanted.retryPolicy) ?? null;
+    if (!(await eventTypesRepository.insert(tx, { name, description, retryPolicy })))
       throw new Problem('already_exists', `There is an event type ${wanted.name} already.`, {
         errors: [{ pointer: '/name', detail: 'must be unique' }],
       });
@@ -55,7 +62,9 @@ export class EventTypes {
     refuseBound(scope);
     await this.get(tx, name);
     await eventTypesRepository.lock(tx, name);
-    await eventTypesRepository.update(tx, name, change.description);
+    const { description } = change;
+    const retryPolicy = checkedPolicy(change.retryPolicy);
+    await eventTypesRepository.update(tx, name, { description, retryPolicy });
     if (change.versions?.length) {
       refuseRepeated(change.versions);
       await eventTypesRepository.putVersions(tx, name, change.versions);
@@ -74,6 +83,10 @@ export class EventTypes {
     await this.get(tx, name);
     await eventTypesRepository.delete(tx, name);
   }
+}
+
+function checkedPolicy(policy: unknown): RetryPolicyInput | null | undefined {
+  return policy === undefined || policy === null ? policy : checkRetryPolicy(policy);
 }
 
 function found(type: EventTypeRow | null): EventTypeRow {

@@ -1,3 +1,4 @@
+import type { RateLimit, RetryPolicyInput } from '@app/domain';
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
 @Entity('endpoints')
@@ -32,6 +33,38 @@ export class EndpointEntity {
   /** How long one attempt may take in all. */
   @Column('integer', { name: 'timeout_ms' })
   timeoutMs: number;
+
+  /** When its deliveries are tried again, as the customer wrote it; null for the event type's or the default. */
+  @Column('jsonb', { name: 'retry_policy', nullable: true })
+  retryPolicy: RetryPolicyInput | null;
+
+  /** How much it takes; null for no limit. */
+  @Column('jsonb', { name: 'rate_limit', nullable: true })
+  rateLimit: RateLimit | null;
+
+  /** The share of its attempts that may be retries. */
+  @Column('smallint', { name: 'retry_budget_percent' })
+  retryBudgetPercent: number;
+
+  /** One delivery after the other, per ordering key. */
+  @Column('boolean')
+  ordered: boolean;
+
+  /** What a delivery that failed for good means for those behind it. */
+  @Column('text', { name: 'ordered_failure' })
+  orderedFailure: 'block' | 'skip';
+
+  /** The endpoint of the same subscriber that is told of failed deliveries. */
+  @Column('uuid', { name: 'on_failure_endpoint_id', nullable: true })
+  onFailureEndpointId: string | null;
+
+  /** Disabled after failing for so long; null for never. */
+  @Column('integer', { name: 'disable_after_seconds', nullable: true })
+  disableAfterSeconds: number | null;
+
+  /** And so often at least. */
+  @Column('integer', { name: 'disable_attempts_min' })
+  disableAttemptsMin: number;
 
   /** Set while disabled: no request goes there, its new deliveries are cancelled. */
   @Column('timestamptz', { name: 'disabled_at', nullable: true })

@@ -1,3 +1,4 @@
+import type { RetryPolicyInput } from '@app/domain';
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
 @Entity('event_types')
@@ -9,6 +10,10 @@ export class EventTypeEntity {
   /** When it happens, for the customer who reads the catalogue. */
   @Column('text')
   description: string;
+
+  /** When its deliveries are tried again, at endpoints without a policy of their own; null for the default. */
+  @Column('jsonb', { name: 'retry_policy', nullable: true })
+  retryPolicy: RetryPolicyInput | null;
 
   @Column({ type: 'timestamptz', name: 'created_at', insert: false, update: false })
   createdAt: Date;
