@@ -52,6 +52,14 @@ export type {
   LaneTransition,
   WarningPercent,
 } from './lane.js';
+export {
+  addLatency,
+  emptyLatencies,
+  LATENCY_BOUNDS_MS,
+  LATENCY_CLASSES,
+  latencyQuantileMs,
+  sumLatencies,
+} from './latency-histogram.js';
 export { seededRandom, systemRandom } from './random.js';
 export type { Random } from './random.js';
 export {

@@ -40,6 +40,12 @@ export {
   type RecordedOutcome,
 } from './record.repository.js';
 export { pendingMigrations } from './schema-state.js';
+export {
+  STATS_BUCKET_SECONDS,
+  statsRepository,
+  type EndpointStats,
+  type StatsSum,
+} from './stats.repository.js';
 export { subscribersRepository, type PageOfRows, type Reads } from './subscribers.repository.js';
 export {
   countDeliveriesOfEvents,
