@@ -24,6 +24,7 @@ import { TestEventController } from './events/test-event.controller.js';
 import { HealthController } from './health/health.controller.js';
 import { MetricsController } from './health/metrics.controller.js';
 import { Readiness } from './health/readiness.js';
+import { RetryPoliciesController } from './retry-policies/retry-policies.controller.js';
 import { ReplaysController } from './replays/replays.controller.js';
 import { SubscribersController } from './subscribers/subscribers.controller.js';
 import { ALLOW_LIST, CLOCK, CONFIG, LOGGER, RANDOM } from './tokens.js';
@@ -46,6 +47,7 @@ const CONTROLLERS = [
   EndpointsController,
   EndpointActionsController,
   TestEventController,
+  RetryPoliciesController,
   EventTypesController,
   EventsController,
   EventsReadController,

@@ -1,6 +1,6 @@
 import { ERRORS, type ErrorCode } from '@app/contracts';
 import type { OpenAPIObject } from '@nestjs/swagger';
-import { PROBLEMS_EXTENSION } from '../edge/api-problems.decorator.js';
+import { CHANGES_NOTHING_EXTENSION, PROBLEMS_EXTENSION } from '../edge/api-problems.decorator.js';
 import { SCOPE_EXTENSION } from '../edge/require-scope.decorator.js';
 import { operationsOf, type Operation } from './operations.js';
 import { problemExample } from './problem-example.js';
@@ -14,13 +14,15 @@ function declare(path: string, method: string, operation: Operation): void {
   const scope = operation[SCOPE_EXTENSION] as string | undefined;
   const own = (operation[PROBLEMS_EXTENSION] ?? []) as ErrorCode[];
   delete operation[PROBLEMS_EXTENSION];
+  const mutates = method === 'post' && operation[CHANGES_NOTHING_EXTENSION] !== true;
+  delete operation[CHANGES_NOTHING_EXTENSION];
   if (scope !== undefined)
     operation.description = [operation.description, `Needs a key with the scope \`${scope}\`.`]
       .filter(Boolean)
       .join('\n\n');
-  if (scope !== undefined && method === 'post') (operation.parameters ??= []).push(IDEMPOTENCY_KEY);
+  if (scope !== undefined && mutates) (operation.parameters ??= []).push(IDEMPOTENCY_KEY);
 
-  const codes = new Set<ErrorCode>([...own, ...impliedBy(scope, method, operation)]);
+  const codes = new Set<ErrorCode>([...own, ...impliedBy(scope, mutates, operation)]);
   const byStatus = Map.groupBy(codes, (code) => ERRORS[code].status);
   for (const [status, some] of [...byStatus].sort(([a], [b]) => a - b)) {
     operation.responses[status] ??= {
@@ -37,7 +39,7 @@ function declare(path: string, method: string, operation: Operation): void {
 }
 
 /** What follows from the shape of a route, so that nobody has to remember it. */
-function impliedBy(scope: string | undefined, method: string, operation: Operation): ErrorCode[] {
+function impliedBy(scope: string | undefined, mutates: boolean, operation: Operation): ErrorCode[] {
   if (scope === undefined) return [];
   const parameters = operation.parameters ?? [];
   const codes: ErrorCode[] = ['unauthenticated', 'forbidden', 'internal_error', 'unavailable'];
@@ -45,8 +47,7 @@ function impliedBy(scope: string | undefined, method: string, operation: Operati
     codes.push('invalid_request', 'invalid_json', 'payload_too_large', 'unsupported_media_type');
   if (parameters.some((each) => each.in === 'query')) codes.push('invalid_request');
   if (parameters.some((each) => each.name === 'cursor')) codes.push('invalid_cursor');
-  if (method === 'post')
-    codes.push('invalid_idempotency_key', 'idempotency_key_in_use', 'idempotency_key_reused');
+  if (mutates) codes.push('invalid_idempotency_key', 'idempotency_key_in_use', 'idempotency_key_reused');
   return codes;
 }
 

@@ -18,7 +18,7 @@ delivery has \`failed\`, and can still be resent. An event may arrive twice or o
 
 - **Lists** come in pages, newest first: ask again with \`?cursor=\` and the \`nextCursor\` of the page before, or follow the \`Link\` header.
 - **Errors** are [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problems: match on \`code\`; \`errors\` names each wrong field.
-- **Every POST** takes an \`Idempotency-Key\`: after a lost answer send the same request again, and it is done once.
+- **Every POST** that changes something takes an \`Idempotency-Key\`: after a lost answer send the same request again, and it is done once.
 - **A subscriber** is named by its id (\`sub_…\`) or by your own \`externalId\`, wherever one is asked for.
 
 <details><summary><b>Verify a signature</b></summary>

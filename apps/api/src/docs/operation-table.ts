@@ -221,6 +221,39 @@ Answer 2xx within its \`timeoutSeconds\`; the headers and the signature are desc
       'The example of an event type': { eventType: 'invoice.paid' },
     },
   },
+  'retryPolicies.preview': {
+    id: 'previewRetryPolicy',
+    answer: 'The policy complete, and its tries.',
+    about:
+      'A body is what `retryPolicy` of an endpoint or an event type takes. Times are seconds after the event was accepted, as if every try failed at once; `Retry-After`, an open circuit, a rate limit or a pause can only make them later.',
+    shows: {
+      'Three tries, ten seconds apart': {
+        policy: {
+          type: 'fixed',
+          delaySeconds: 10,
+          jitter: 'equal',
+          attemptsMax: 3,
+          ageMaxSeconds: 604_800,
+          retryClientErrors: false,
+        },
+        tries: [
+          { n: 1, afterSeconds: { earliest: 0, nominal: 0, latest: 0 } },
+          { n: 2, afterSeconds: { earliest: 5, nominal: 10, latest: 10 } },
+          { n: 3, afterSeconds: { earliest: 10, nominal: 20, latest: 20 } },
+        ],
+        lastTryAfterSeconds: { earliest: 10, nominal: 20, latest: 20 },
+      },
+    },
+    bodies: {
+      'Three tries, ten seconds apart': { type: 'fixed', delaySeconds: 10, attemptsMax: 3 },
+      'Doubling, up to an hour': { type: 'exponential', initialSeconds: 10, maxSeconds: 3600 },
+      'A schedule, and 4xx too': {
+        type: 'schedule',
+        delaysSeconds: [5, 60, 600, 3600, 86_400],
+        retryClientErrors: true,
+      },
+    },
+  },
 
   'eventTypes.create': {
     id: 'createEventType',
