@@ -250,7 +250,10 @@ function closed(state: LaneState, at: Date, window: number): LaneState {
 
 /** Whether the lane waits for somebody to send a probe. */
 export function dueForProbe(state: LaneState, now: Date): boolean {
-  return state.circuit === 'open' && state.openUntil !== null && state.openUntil <= now;
+  if (state.circuit !== 'open' || state.openUntil === null) return false;
+  const leftMs = state.openUntil.getTime() - now.getTime();
+  // More than it was ever opened for: the clock was set back since.
+  return leftMs <= 0 || leftMs > OPEN_MAX_MS;
 }
 
 /** Lets one delivery through. Only an open lane has a probe to give: under its row's lock there is never a second one. */
@@ -279,7 +282,7 @@ export function probeSoon(state: LaneState, at: Date): LaneState {
 
 /** For an endpoint that is enabled again: nothing held against it, but it starts slowly, its backlog is waiting. */
 export function reset(state: LaneState, at: Date): LaneState {
-  return { ...closed({ ...state, ...initialLane() }, at, 1) };
+  return closed({ ...state, ...initialLane() }, at, 1);
 }
 
 // The steps of which whoever owns the endpoint is told, of the way to being disabled.

@@ -44,9 +44,10 @@ function httpDateMs(text: string, nowMs: number): number | null {
   return midnight.getTime() + ((hour * 60 + minute) * 60 + second) * 1000;
 }
 
-/** Two digits that would lie more than 50 years ahead mean the century before (RFC 9110). */
+/** The nearest year that ends so. More than 50 years ahead means the century before (RFC 9110). */
 function fullYear(twoDigits: number, nowMs: number): number {
   const thisYear = new Date(nowMs).getUTCFullYear();
   const year = thisYear - (thisYear % 100) + twoDigits;
-  return year > thisYear + 50 ? year - 100 : year;
+  if (year > thisYear + 50) return year - 100;
+  return year <= thisYear - 50 ? year + 100 : year;
 }

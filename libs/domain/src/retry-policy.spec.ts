@@ -157,15 +157,11 @@ describe('nextTry', () => {
           expect(next.inSeconds).toBeLessThanOrEqual(
             Math.max(Math.min(nominal * 1.5, capOf(policy)), Math.min(asked * 1.1, 86_400)),
           );
-          expect(next.reason === 'retry_after').toBe(next.inSeconds >= asked && asked > 0 && isAsked(next));
+          const planned = retryDelaySeconds(policy, triesDone, random(at))!;
+          expect(next.reason).toBe(asked > planned ? 'retry_after' : 'retry_schedule');
           ageSeconds += next.inSeconds;
           expect(ageSeconds).toBeLessThanOrEqual(policy.ageMaxSeconds);
           expect(triesDone).toBeLessThan(policy.attemptsMax);
-
-          function isAsked({ inSeconds }: { inSeconds: number }): boolean {
-            const planned = retryDelaySeconds(policy, triesDone, random(at))!;
-            return asked > planned && inSeconds >= planned;
-          }
         }
         expect(triesDone).toBeLessThanOrEqual(policy.attemptsMax);
       }),
@@ -276,9 +272,7 @@ describe('retryPolicyProblems', () => {
   });
 
   it('never throws, and never writes a list without an end', () => {
-    fc.assert(
-      fc.property(fc.anything(), (value) => expect(retryPolicyProblems(value).length).toBeGreaterThan(0)),
-    );
+    fc.assert(fc.property(fc.anything(), (value) => retryPolicyProblems(value).length > 0));
     const wide = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`x${i}`, 1]));
     expect(retryPolicyProblems({ ...fixed, ...wide })).toHaveLength(20);
     expect(retryPolicyProblems({ type: 'schedule', delaysSeconds: Array(100).fill('') })).toHaveLength(20);
