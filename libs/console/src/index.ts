@@ -1,4 +1,5 @@
 export { runDoctor, type Check, type DoctorOptions, type DoctorReport } from './doctor.js';
+export { CancelDelivery } from './cancel-delivery.js';
 export { findSubscriber } from './find-subscriber.js';
 export { ReadDeliveries, type Keyed } from './read-deliveries.js';
 export { ReadEvents } from './read-events.js';

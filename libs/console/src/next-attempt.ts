@@ -12,6 +12,13 @@ export const NEXT_ATTEMPT_REASONS = {
   in_flight: 'A worker is making the attempt right now.',
   lane_full: 'The endpoint has as many deliveries queued as it may; it follows when some have finished.',
   paused: 'The endpoint is paused; it follows when the endpoint is resumed.',
+  retry_after: 'The receiver answered with Retry-After; it is not asked again any earlier.',
+  rate_limit: 'The endpoint has a rate limit; this is the moment that the limit gives it.',
+  retry_budget:
+    'Too many of the endpoint’s attempts are retries at the moment; those beyond its budget wait.',
+  circuit:
+    'The endpoint failed so often that its circuit is open: one probe is sent first, and the others follow when it succeeds.',
+  order: 'The endpoint gets its events in order: it follows when those before it are over and there is room.',
 } as const;
 export type NextAttemptReason = keyof typeof NEXT_ATTEMPT_REASONS;
 
@@ -32,7 +39,9 @@ export function nextAttemptOf(delivery: DeliveryStatusRow, claimed: boolean): Ne
 function codeOf(delivery: DeliveryStatusRow, claimed: boolean): NextAttemptReason {
   if (claimed) return 'in_flight';
   if (delivery.paused) return 'paused';
-  if (delivery.place === 'held') return 'lane_full';
+  if (stoppedByCircuit(delivery)) return 'circuit';
+  if (delivery.place === 'held') return delivery.orderingKey === null ? 'lane_full' : 'order';
+  if (delivery.dueBecause !== null) return delivery.dueBecause;
   switch (delivery.trigger) {
     case 'event':
       return 'first_attempt';
@@ -43,4 +52,10 @@ function codeOf(delivery: DeliveryStatusRow, claimed: boolean): NextAttemptReaso
     case 'test':
       return delivery.trigger;
   }
+}
+
+/** A retry that is due only after the circuit's next probe may find it closed. */
+function stoppedByCircuit({ place, circuitOpen, circuitUntil, dueAt }: DeliveryStatusRow): boolean {
+  if (!circuitOpen) return false;
+  return place === 'held' || circuitUntil === null || dueAt === null || dueAt <= circuitUntil;
 }

@@ -6,7 +6,7 @@ import {
   type Scope,
   type SentRequestDto,
 } from '@app/contracts';
-import { deliveryBody, toPublicId, uuidTimeMs, type CancelReason } from '@app/domain';
+import { deliveryBody, toPublicId, uuidTimeMs, type CancelReason, type GaveUp } from '@app/domain';
 import {
   attemptsOfDelivery,
   contentsOfDelivery,
@@ -113,6 +113,9 @@ export async function showDeliveries(reader: Reader, rows: DeliveryStatusRow[]):
     finishedAt: row.finishedAt,
     failure: row.failure,
     statusCode: row.statusCode,
+    gaveUp: row.gaveUp as GaveUp | null,
+    priority: row.critical ? ('critical' as const) : ('normal' as const),
+    orderingKey: row.orderingKey,
     cancelReason: row.cancelReason as CancelReason | null,
     replayId: row.replayId === null ? null : toPublicId('rpl', row.replayId),
     nextAttempt: nextAttemptOf(row, claimed.has(row.id)),

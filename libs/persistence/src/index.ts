@@ -6,6 +6,7 @@ export {
   type NewEvent,
   type SubscriberForAccept,
 } from './accept.repository.js';
+export { cancelRepository, type DeliveryToCancel } from './cancel.repository.js';
 export { createDataSource, TIMEOUTS } from './data-source.js';
 export { isConnectionFailure, isDataError, isStatementTimeout, violatedUnique } from './database-errors.js';
 export { Database, Tx } from './database.js';

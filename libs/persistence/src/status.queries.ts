@@ -44,13 +44,25 @@ export interface DeliveryStatusRow {
   createdAt: Date;
   updatedAt: Date;
   finishedAt: Date | null;
+  /** Why there will be no further attempt, of a failed one. */
+  gaveUp: string | null;
+  critical: boolean;
+  /** Among whom it goes in order: '' for all of its endpoint, null when it waits for nobody. */
+  orderingKey: string | null;
+  /** Why it is due when it is, when that was not simply its turn. */
+  dueBecause: 'retry_schedule' | 'retry_after' | 'platform_fault' | 'rate_limit' | 'retry_budget' | null;
   /** Its lane is paused by hand. */
   paused: boolean;
+  /** Until when its lane's circuit lets nothing through but, then, one probe; null when it is closed. */
+  circuitUntil: Date | null;
+  /** Its lane's circuit is open or half open. */
+  circuitOpen: boolean;
 }
 
 const DELIVERY_COLUMNS = `d.id, d.subscriber_id AS "subscriberId", d.event_id AS "eventId", d.endpoint_id AS "endpointId",
   d.event_type AS "eventType", d.status, d.place, d.trigger, d.tries, d.attempts, d.due_at AS "dueAt", d.failure,
-  d.status_code AS "statusCode", d.cancel_reason AS "cancelReason", d.replay_id AS "replayId",
+  d.status_code AS "statusCode", d.gave_up AS "gaveUp", d.critical, d.ordering_key AS "orderingKey",
+  d.due_because AS "dueBecause", d.cancel_reason AS "cancelReason", d.replay_id AS "replayId",
   d.created_at AS "createdAt", d.updated_at AS "updatedAt", d.finished_at AS "finishedAt"`;
 
 /** The predicates of a filter, shared by the list and by replays: a replay moves what the list shows. */
@@ -106,7 +118,8 @@ export function deliveriesOfEvent(
 /** The page is cut before the lanes are joined: one look-up per row shown, not per row passed. */
 function readDeliveries(reader: Reader, predicates: Predicates, max: number): Promise<DeliveryStatusRow[]> {
   return reader.query(
-    `SELECT p.*, coalesce(l.paused_at IS NOT NULL, false) AS paused
+    `SELECT p.*, coalesce(l.paused_at IS NOT NULL, false) AS paused, l.open_until AS "circuitUntil",
+            coalesce(l.circuit <> 'closed', false) AS "circuitOpen"
        FROM (SELECT ${DELIVERY_COLUMNS} FROM deliveries d ${predicates.where}
               ORDER BY d.id DESC LIMIT ${predicates.parameter(max)}) p
        LEFT JOIN lanes l ON l.endpoint_id = p."endpointId" AND l.subscriber_id = p."subscriberId"

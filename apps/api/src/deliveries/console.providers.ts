@@ -1,4 +1,11 @@
-import { ReadDeliveries, ReadEvents, Replays, ResendDelivery, StartReplay } from '@app/console';
+import {
+  CancelDelivery,
+  ReadDeliveries,
+  ReadEvents,
+  Replays,
+  ResendDelivery,
+  StartReplay,
+} from '@app/console';
 import type { Clock, Random } from '@app/domain';
 import { Database } from '@app/persistence';
 import { DeliverQueue } from '@app/queue';
@@ -13,6 +20,7 @@ export const CONSOLE: Provider[] = [
     inject: [Database],
   },
   { provide: ReadEvents, useFactory: (database: Database) => new ReadEvents(database), inject: [Database] },
+  { provide: CancelDelivery, useFactory: () => new CancelDelivery() },
   { provide: Replays, useFactory: (database: Database) => new Replays(database), inject: [Database] },
   {
     provide: ResendDelivery,

@@ -1,11 +1,12 @@
 import {
+  DeliveryDto,
   DeliveryPageDto,
   DeliveryWithTimelineDto,
   ListDeliveriesQueryDto,
   Problem,
   ResentDto,
 } from '@app/contracts';
-import { ReadDeliveries, ResendDelivery } from '@app/console';
+import { CancelDelivery, ReadDeliveries, ResendDelivery } from '@app/console';
 import { fromPublicId } from '@app/domain';
 import type { Logger } from '@app/observability';
 import { Database } from '@app/persistence';
@@ -26,6 +27,7 @@ export class DeliveriesController {
   constructor(
     private readonly read: ReadDeliveries,
     private readonly resendDelivery: ResendDelivery,
+    private readonly cancelDelivery: CancelDelivery,
     private readonly database: Database,
     private readonly mutations: Mutations,
     @Inject(LOGGER) private readonly logger: Logger,
@@ -90,6 +92,29 @@ export class DeliveriesController {
     });
     // A stored answer was told when it was made.
     if (result) this.logger.info({ delivery, result, requestId: caller.requestId }, 'delivery.resent');
+    return answer;
+  }
+
+  /**
+   * Cancel a delivery that is still pending. Nothing more is sent. So can be one that has failed and blocks its ordering
+   * key: those behind it then follow. It can be resent later.
+   */
+  @Post(':delivery/cancel')
+  @HttpCode(200)
+  @RequireScope('deliveries:resend')
+  @ApiProblems('not_found', 'conflict')
+  async cancel(
+    @CurrentCaller() caller: Caller,
+    @Param('delivery') delivery: string,
+    @Req() request: FastifyRequest,
+  ): Promise<DeliveryDto> {
+    let done = false;
+    const answer = await this.mutations.run(caller, request, async (tx) => {
+      const body = await this.cancelDelivery.cancel(tx, caller.scope, deliveryId(delivery));
+      done = true;
+      return { status: 200, body, object: delivery, subscriberId: fromPublicId('sub', body.subscriberId) };
+    });
+    if (done) this.logger.info({ delivery, requestId: caller.requestId }, 'delivery.cancelled');
     return answer;
   }
 }

@@ -64,7 +64,7 @@ const FIELDS: Record<string, string> = {
   'DeliveryCounts.pending': 'Waiting, being sent, or being tried again.',
   'DeliveryCounts.delivered': 'Answered 2xx.',
   'DeliveryCounts.failed': 'Given up.',
-  'DeliveryCounts.cancelled': 'Ended without success by a disabled or deleted endpoint.',
+  'DeliveryCounts.cancelled': 'Ended without success by a disabled or deleted endpoint, or by hand.',
   'Replay.state': '`running` until all is resent, or until it is cancelled.',
   'ReplayFilters.subscriber': 'Only of this subscriber; null for all.',
   'ReplayFilters.endpoint': 'Only to this endpoint; null for all.',

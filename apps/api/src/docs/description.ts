@@ -132,7 +132,7 @@ const SCOPE_MEANINGS: Record<ApiScope, string> = {
   'endpoints:read': 'see endpoints and the catalogue of event types',
   'endpoints:write': 'create, change and delete endpoints, rotate their secrets, send test events',
   'deliveries:read': 'see events, deliveries and replays',
-  'deliveries:resend': 'resend deliveries, start and cancel replays',
+  'deliveries:resend': 'resend and cancel deliveries, start and cancel replays',
   'secrets:read': 'see the signing secrets of endpoints',
   admin: 'do everything, the catalogue of event types included',
 };

@@ -32,6 +32,9 @@ const DELIVERY = {
   finishedAt: null,
   failure: 'http_5xx',
   statusCode: 503,
+  gaveUp: null,
+  priority: 'normal',
+  orderingKey: null,
   cancelReason: null,
   replayId: null,
   nextAttempt: {
@@ -364,7 +367,7 @@ Answer 2xx within its \`timeoutSeconds\`; the headers and the signature are desc
     answer: 'One page of deliveries.',
     shows: { 'One that failed once': { data: [DELIVERY], nextCursor: null } },
     about:
-      'Every filter may be left out; together they narrow. What failed today for one customer: `subscriber`, `status=failed` and `since`.',
+      'Every filter may be left out; together they narrow. What failed today for one customer: `subscriber`, `status=failed` and `since`. `status=failed` is the list of dead letters: nothing more is tried for them, `failure` says how the last attempt failed and `gaveUp` why there is no other; add `failure=…` to see those of one cause, and resend them one by one or by a replay.',
   },
   'deliveries.get': {
     id: 'getDelivery',
@@ -397,6 +400,22 @@ Answer 2xx within its \`timeoutSeconds\`; the headers and the signature are desc
       'The answer to "why did it not arrive?". `event` and `endpoint` are what is sent where; each entry of `timeline` is one request, with what the receiver answered; the last one of a pending delivery is the request to come.',
   },
   'deliveries.resend': { id: 'resendDelivery', answer: 'It is sent next.' },
+  'deliveries.cancel': {
+    id: 'cancelDelivery',
+    answer: 'The delivery as it ended.',
+    about:
+      'One that a worker has in hand is refused with `conflict`: the request may be on its way. An endpoint is stopped whole by disabling it.',
+    shows: {
+      'Cancelled before its second try': {
+        ...DELIVERY,
+        status: 'cancelled',
+        cancelReason: 'staff',
+        finishedAt: '2026-11-22T09:30:03.000Z',
+        updatedAt: '2026-11-22T09:30:03.000Z',
+        nextAttempt: null,
+      },
+    },
+  },
 
   'replays.start': {
     id: 'startReplay',

@@ -3,6 +3,7 @@ import {
   type CancelReason,
   type DeliveryStatus,
   type FailureClass,
+  type GaveUp,
   type Trigger,
 } from '@app/domain';
 import { IsIn, IsOptional, IsString, Length, Matches } from 'class-validator';
@@ -50,7 +51,8 @@ export class ListDeliveriesQueryDto extends PageQueryDto {
   eventType?: string;
 
   /**
-   * How the latest attempt failed: the classes are listed at the top of this page.
+   * How the latest attempt failed: the classes are listed at the top of this page. With `status=failed` it picks dead
+   * letters by their cause.
    * @example "connect_refused"
    */
   @IsOptional()
@@ -86,7 +88,9 @@ export class NextAttemptDto {
    * Why, for programs. `first_attempt`, `resend`, `replay`, `test`: it is due now, because of that. `retry_schedule`: the
    * attempt before failed. `platform_fault`: a fault of ours stopped the attempt before, which does not count. `in_flight`:
    * it is being sent. `lane_full`: more is waiting for this endpoint than it takes at once; it follows in order. `paused`:
-   * it follows when the endpoint is resumed.
+   * it follows when the endpoint is resumed. `retry_after`: the receiver asked to wait. `rate_limit`: the endpoint's limit
+   * gives it that moment. `retry_budget`: too many of the endpoint's attempts are retries already. `circuit`: the endpoint
+   * has failed so much that it is left alone for a while. `order`: those before it go first.
    * @example "retry_schedule"
    */
   code:
@@ -98,7 +102,12 @@ export class NextAttemptDto {
     | 'test'
     | 'in_flight'
     | 'lane_full'
-    | 'paused';
+    | 'paused'
+    | 'retry_after'
+    | 'rate_limit'
+    | 'retry_budget'
+    | 'circuit'
+    | 'order';
 
   /**
    * Why, in words.
@@ -170,7 +179,28 @@ export class DeliveryDto {
   statusCode: number | null;
 
   /**
-   * Why nothing is sent any more, when it was cancelled.
+   * Why there is no further attempt, when it has failed. `permanent`: trying again cannot help. `attempts_exhausted`: the
+   * retry policy gives no more tries. `too_old`: the next one would come later than its policy allows. `receiver_abort`:
+   * the receiver asked for it. `platform_faults`: faults of ours, a thousand times.
+   * @example null
+   */
+  gaveUp: GaveUp | null;
+
+  /**
+   * `critical` ones go before normal ones.
+   * @example "normal"
+   */
+  priority: 'critical' | 'normal';
+
+  /**
+   * Among whom it goes in order, at an ordered endpoint: its event's `orderingKey`, or `""` for all events without one.
+   * Null: it waits for nobody.
+   * @example null
+   */
+  orderingKey: string | null;
+
+  /**
+   * Why nothing is sent any more, when it was cancelled; `staff`: somebody did it by hand.
    * @example null
    */
   cancelReason: CancelReason | null;
