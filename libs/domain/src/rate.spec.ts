@@ -68,6 +68,15 @@ describe('takeSlots', () => {
     expect(takeSlots(limit, ahead, NOW, 1, 5000).slots).toHaveLength(1);
   });
 
+  it('a sliding window forgets neighbours late, never early', () => {
+    // 50 at 0 s and 50 at 0.9 s share a sixtieth of the minute: none may be replaced before 60.9 s.
+    const limit = limitOf('sliding_window', 100, 60);
+    const first = takeSlots(limit, null, NOW, 50, 0).state;
+    const full = takeSlots(limit, first, NOW + 900, 50, 0).state;
+    expect(full).toEqual({ kind: 'sliding', grants: [[NOW + 900, 100]] });
+    expect(takeSlots(limit, full, NOW + 60_000, 100, 0)).toMatchObject({ slots: [], nextInMs: 900 });
+  });
+
   it('is exact at the highest rate, whatever the year', () => {
     const { slots } = takeSlots(limitOf('leaky_bucket', RATE_LIMIT_MAX, 1), null, NOW + 0.3, 2000, 1000);
     expect(slots.at(-1)).toBeCloseTo(19.99, 6);
@@ -101,6 +110,7 @@ const calls = fc.array(
   fc.record({
     waitPart: fc.oneof(
       fc.constant(0),
+      fc.double({ min: 0, max: 0.02, noNaN: true }),
       fc.double({ min: 0, max: 0.1, noNaN: true }),
       fc.double({ min: 0, max: 2, noNaN: true }),
     ),
