@@ -114,6 +114,10 @@ export class OwnCluster {
     return this.last.adminUrl('posthorn');
   }
 
+  adminUrlOf(database: string): string {
+    return this.last.adminUrl(database);
+  }
+
   get port(): number {
     return this.last.port;
   }

@@ -136,6 +136,11 @@ export class FaultContext {
     );
   }
 
+  /** For loops that nobody waits for. */
+  get isClosing(): boolean {
+    return this.closing !== undefined;
+  }
+
   /** Of every api and worker that runs. */
   pids(): number[] {
     return this.started.map(({ process }) => process.pid).filter(isRunning);

@@ -163,9 +163,11 @@ async function attemptsAreInOrder(tables: Tables, { clocksAreWrong }: Expectatio
   const twice = await tables.rows(`SELECT delivery_id, n FROM attempts GROUP BY 1, 2 HAVING count(*) > 1`);
   insist(twice.length === 0, 'I6: two attempts with one number', twice.slice(0, 5));
   if (clocksAreWrong) return;
-  // The worker's clock and the database's are this machine's; what is left is their rounding.
+  // The worker's clock and the database's are this machine's; what is left is their rounding. A late one was planned
+  // for a time that its delivery no longer knows.
   const early = await tables.rows(
-    `SELECT delivery_id, n, scheduled_at, started_at FROM attempts WHERE started_at < scheduled_at - interval '20 ms'`,
+    `SELECT delivery_id, n, scheduled_at, started_at FROM attempts
+      WHERE NOT late AND started_at < scheduled_at - interval '20 ms'`,
   );
   insist(early.length === 0, 'I7: attempts before their time', early.slice(0, 5));
   const disabled = await tables.rows(

@@ -55,6 +55,9 @@ async function main(): Promise<number> {
   const seed = values.seed === undefined ? randomInt(2 ** 31) : wholeNumber('seed', values.seed);
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, interrupt);
 
+  // What a row left running when it failed fails after it: to be read, not to end the rows that follow.
+  process.on('unhandledRejection', (reason) => console.error('left over:', reason));
+
   await removeLeftovers();
   let failed = 0;
   try {

@@ -2,8 +2,8 @@ import type { FaultContext, StartOptions } from './fault-context.js';
 
 /** A worker whose way to PostgreSQL can be cut, while its way to the receivers stays. */
 export interface Partition {
-  /** What does the cutting: a network namespace where we may make one, else a wire of our own. */
-  readonly by: 'netns' | 'proxy';
+  /** By a wire of our own: it needs no rights, and cuts the same way on every machine. */
+  readonly by: 'proxy';
   readonly worker: StartOptions;
   cut(): Promise<void>;
   mend(): Promise<void>;

@@ -14,6 +14,14 @@ import { row as postgresIsSlow } from './13-postgres-is-slow.js';
 import { row as halfOpenConnections } from './14-half-open-connections.js';
 import { row as workerCutFromDatabase } from './15-worker-cut-from-database.js';
 import { row as oneWorkerIsCutOff } from './16-one-worker-is-cut-off.js';
+import { row as databaseDiskIsFull } from './17-database-disk-is-full.js';
+import { row as connectionsAreLimited } from './19-connections-are-limited.js';
+import { row as deadlocks } from './20-deadlocks.js';
+import { row as poisonJobs } from './38-poison-jobs.js';
+import { row as twoWorkersOfOneName } from './39-two-workers-of-one-name.js';
+import { row as fiveSchedulers } from './40-five-schedulers.js';
+import { row as clockJumps } from './41-clock-jumps.js';
+import { row as retentionUnderLoad } from './57-retention-under-load.js';
 import { row as plantedLoss } from './planted-loss.js';
 
 /** In the order of the matrix. */
@@ -33,6 +41,14 @@ export const ROWS: readonly FaultRow[] = [
   halfOpenConnections,
   workerCutFromDatabase,
   oneWorkerIsCutOff,
+  databaseDiskIsFull,
+  connectionsAreLimited,
+  deadlocks,
+  poisonJobs,
+  twoWorkersOfOneName,
+  fiveSchedulers,
+  clockJumps,
+  retentionUnderLoad,
 ];
 
 /** Each must fail: what the suite says about the others is worth nothing otherwise. */

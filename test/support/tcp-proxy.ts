@@ -38,7 +38,7 @@ export async function startTcpProxy(port: number, weather: Partial<Weather> = {}
 
   // Each side may end its half by itself, as on a real wire.
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (near) => {
-    if (now.refuse) return void near.resetAndDestroy();
+    if (now.refuse) return void near.on('error', () => undefined).resetAndDestroy();
     const far = connect({ port: target, host: '127.0.0.1', allowHalfOpen: true, noDelay: true });
     const wire = new Wire(near, far, now);
     wires.add(wire);
@@ -101,7 +101,7 @@ class Wire {
       [far, near],
     ])
       one.on('error', () => isDead() || other.resetAndDestroy());
-    this.ended = Promise.all([once(near, 'close'), once(far, 'close')]).then(() => undefined);
+    this.ended = Promise.all([closed(near), closed(far)]).then(() => undefined);
   }
 
   weatherChanged(): void {
@@ -116,6 +116,11 @@ class Wire {
   silence(): void {
     this.silent = true;
   }
+}
+
+/** Also after an error: `once` would reject with it. */
+function closed(socket: Socket): Promise<unknown> {
+  return new Promise((resolve) => socket.once('close', resolve));
 }
 
 interface Piece {
