@@ -16,6 +16,7 @@ import { ProblemFilter } from './edge/problem.filter.js';
 import { RouteTable } from './edge/route-table.js';
 import { DtoPipe } from './edge/validation.js';
 import { EndpointActionsController } from './endpoints/endpoint-actions.controller.js';
+import { EndpointHealthController } from './endpoints/endpoint-health.controller.js';
 import { EndpointsController } from './endpoints/endpoints.controller.js';
 import { EventTypesController } from './event-types/event-types.controller.js';
 import { EventsReadController } from './events/events-read.controller.js';
@@ -46,6 +47,7 @@ const CONTROLLERS = [
   SubscribersController,
   EndpointsController,
   EndpointActionsController,
+  EndpointHealthController,
   TestEventController,
   RetryPoliciesController,
   EventTypesController,

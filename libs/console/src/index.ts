@@ -1,5 +1,6 @@
 export { runDoctor, type Check, type DoctorOptions, type DoctorReport } from './doctor.js';
 export { CancelDelivery } from './cancel-delivery.js';
+export { ReadHealth } from './endpoint-health.js';
 export { findSubscriber } from './find-subscriber.js';
 export { ReadDeliveries, type Keyed } from './read-deliveries.js';
 export { ReadEvents } from './read-events.js';

@@ -12,6 +12,7 @@ export * from './dto/replay.dto.js';
 export * from './dto/retry-policy.dto.js';
 export * from './dto/endpoint-secret.dto.js';
 export * from './dto/endpoint-policies.dto.js';
+export * from './dto/endpoint-health.dto.js';
 export * from './dto/endpoint-input.dto.js';
 export * from './dto/endpoint.dto.js';
 export * from './dto/event-type.dto.js';

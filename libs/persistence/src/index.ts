@@ -23,6 +23,14 @@ export {
 export * from './entities/index.js';
 export { eventTypesRepository, type EventTypeRow, type VersionChange } from './event-types.repository.js';
 export {
+  blockedKeys,
+  laneHealth,
+  laneTransitions,
+  type BlockedKeyRow,
+  type LaneHealthRow,
+  type LaneTransitionRow,
+} from './health.queries.js';
+export {
   idempotencyRepository,
   type ClaimResult,
   type IdempotencyClaim,

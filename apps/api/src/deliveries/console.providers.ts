@@ -2,6 +2,7 @@ import {
   CancelDelivery,
   ReadDeliveries,
   ReadEvents,
+  ReadHealth,
   Replays,
   ResendDelivery,
   StartReplay,
@@ -21,6 +22,7 @@ export const CONSOLE: Provider[] = [
   },
   { provide: ReadEvents, useFactory: (database: Database) => new ReadEvents(database), inject: [Database] },
   { provide: CancelDelivery, useFactory: () => new CancelDelivery() },
+  { provide: ReadHealth, useFactory: (database: Database) => new ReadHealth(database), inject: [Database] },
   { provide: Replays, useFactory: (database: Database) => new Replays(database), inject: [Database] },
   {
     provide: ResendDelivery,
