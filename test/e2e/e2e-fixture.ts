@@ -1,47 +1,10 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import pg from 'pg';
 import { expect } from 'vitest';
 import type { PosthornClient } from '../support/client.js';
 import { sha256 } from '../support/fixtures.js';
 import { runCli } from '../support/processes.js';
 import type { JournalEntry } from '../support/receiver/journal.js';
 
-/** What a test sees of the database from outside: no code of the product in between. */
-export interface Tables {
-  rows<T extends object>(sql: string, values?: unknown[]): Promise<T[]>;
-  /** The only row. */
-  row<T extends object>(sql: string, values?: unknown[]): Promise<T>;
-  /** Asks until the statement's column `ok` is true; the error shows the row that never became so. */
-  until(sql: string, values?: unknown[], timeoutMs?: number): Promise<void>;
-  close(): Promise<void>;
-}
-
-const ASK_AGAIN_MS = 25;
-
-export function openTables(databaseUrl: string): Tables {
-  const pool = new pg.Pool({ connectionString: databaseUrl, max: 2, application_name: 'test' });
-  // The database may go away under an idle connection: that is what some tests are about.
-  pool.on('error', () => undefined);
-  const rows = async <T extends object>(sql: string, values: unknown[] = []): Promise<T[]> =>
-    (await pool.query(sql, values)).rows as T[];
-  return {
-    rows,
-    row: async <T extends object>(sql: string, values?: unknown[]) => {
-      const found = await rows<T>(sql, values);
-      expect(found, sql).toHaveLength(1);
-      return found[0];
-    },
-    until: async (sql, values, timeoutMs = 15_000) => {
-      for (const deadline = performance.now() + timeoutMs; ; await delay(ASK_AGAIN_MS)) {
-        const [row] = await rows<{ ok: boolean }>(sql, values);
-        if (row?.ok) return;
-        if (performance.now() > deadline)
-          throw new Error(`Not within ${timeoutMs} ms: ${JSON.stringify(row)} of ${sql}`);
-      }
-    },
-    close: () => pool.end(),
-  };
-}
+export { openTables, type Tables } from '../support/tables.js';
 
 /** Publishes `{"n":0}`, `{"n":1}`, … in one request for each thousand, and answers the events' ids. */
 export async function publishMany(

@@ -26,7 +26,7 @@ export const row: FaultRow = {
     /** When each delivery was last under way while somebody died. */
     const touchedAt = new Map<string, number>();
     for (let n = 0; n < kills; n++) {
-      await delay(300 + context.random.next() * 1700);
+      await delay(300 + context.random.next() * (context.quick ? 700 : 1700));
       const victim = Math.floor(context.random.next() * 2);
       const replacement = context.startWorker({ env });
       await context.kill(workers[victim]);

@@ -11,7 +11,7 @@ const LIMIT = 6;
 export const row: FaultRow = {
   row: 19,
   name: 'connections-are-limited',
-  quick: 'short',
+  quick: false,
   async run(context) {
     const outage = await Outage.begin(context);
     const database = new URL(context.databaseUrl).pathname.slice(1);
@@ -23,7 +23,7 @@ export const row: FaultRow = {
       `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'posthorn%'`,
     );
     const before = outage.publishers.answered.size;
-    await delay(context.quick ? 4_000 : 20_000);
+    await delay(20_000);
     const acceptedMeanwhile = outage.publishers.answered.size - before;
     const { n: open } = await context.tables.row<{ n: number }>(
       `SELECT count(*)::int AS n FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'posthorn%'`,

@@ -10,7 +10,7 @@ import type { FaultRow } from './fault-row.js';
 export const row: FaultRow = {
   row: 20,
   name: 'deadlocks',
-  quick: 'short',
+  quick: false,
   async run(context) {
     const receiver = await context.startReceiver();
     const stubborn = await context.startApi({ failpoint: 'deadlock:1' });
@@ -20,7 +20,7 @@ export const row: FaultRow = {
     await context.startWorker({ failpoint: 'deadlock:3' });
     const publishers = context.startPublishers({ publishers: 6, pauseMs: 20 });
     await publishers.reach(50);
-    const strangerLost = await lockInTheWrongOrder(context, context.quick ? 3 : 15);
+    const strangerLost = await lockInTheWrongOrder(context, 15);
     await publishers.more(50);
     await publishers.stop();
     await context.settled();

@@ -9,7 +9,7 @@ const WORKERS = 5;
 export const row: FaultRow = {
   row: 40,
   name: 'five-schedulers',
-  quick: true,
+  quick: false,
   async run(context) {
     const receiver = await context.startReceiver();
     await context.startApi();
