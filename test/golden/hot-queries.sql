@@ -1,6 +1,6 @@
 -- accept_subscribers
-SELECT s.id, s.external_id, e.id AS endpoint_id, e.event_types, e.disabled_at IS NOT NULL AS disabled,
-  l.paused_at IS NOT NULL OR l.held > 0 OR l.queued >= l.window_size AS lane_full
+SELECT s.id, s.external_id, e.id AS endpoint_id, e.event_types, e.disabled_at IS NOT NULL AS disabled, e.ordered,
+  l.paused_at IS NOT NULL OR l.circuit <> 'closed' OR l.held > 0 OR l.queued >= l.window_size AS lane_full
   FROM subscribers s
   LEFT JOIN endpoints e ON e.subscriber_id = s.id AND e.deleted_at IS NULL
   LEFT JOIN lanes l ON l.endpoint_id = e.id AND l.subscriber_id = e.subscriber_id
@@ -17,7 +17,7 @@ SELECT t.name, array(SELECT v.version FROM event_type_versions v WHERE v.event_t
 WITH wanted AS (SELECT * FROM unnest($1::uuid[], $2::int[]) AS w (endpoint_id, n)),
   locked AS (
   SELECT l.endpoint_id, w.n,
-  CASE WHEN l.paused_at IS NOT NULL OR l.held > 0 THEN 0
+  CASE WHEN l.paused_at IS NOT NULL OR l.circuit <> 'closed' OR l.held > 0 THEN 0
   ELSE least(w.n, greatest(l.window_size - l.queued, 0)) END AS granted
   FROM lanes l JOIN wanted w ON w.endpoint_id = l.endpoint_id
   ORDER BY l.endpoint_id FOR UPDATE OF l)
@@ -27,34 +27,44 @@ WITH wanted AS (SELECT * FROM unnest($1::uuid[], $2::int[]) AS w (endpoint_id, n
 
 -- accept_insert
 WITH input AS (
-  SELECT d.*, row_number() OVER (PARTITION BY endpoint_id, place ORDER BY at) AS turn
-  FROM unnest($9::uuid[], $10::uuid[], $11::uuid[], $12::uuid[], $13::text[], $14::text[], $15::text[])
-  WITH ORDINALITY AS d (id, subscriber_id, event_id, endpoint_id, event_type, trigger, place, at)),
+  SELECT d.*, row_number() OVER (PARTITION BY endpoint_id, place, trigger = 'test' ORDER BY at) AS turn,
+  row_number() OVER (PARTITION BY endpoint_id ORDER BY at) AS nth
+  FROM unnest($9::uuid[], $10::uuid[], $11::uuid[], $12::uuid[], $13::text[], $14::text[], $15::text[],
+  $16::bool[], $17::text[])
+  WITH ORDINALITY AS d (id, subscriber_id, event_id, endpoint_id, event_type, trigger, place, critical, ordering_key, at)),
   wanted AS (
   SELECT endpoint_id, count(*) FILTER (WHERE place = 'queued')::int AS queued,
+  count(*) FILTER (WHERE place = 'queued' AND trigger = 'test')::int AS tests,
   count(*) FILTER (WHERE place = 'held')::int AS held
   FROM input WHERE place <> 'cancelled' GROUP BY endpoint_id),
   locked AS (
-  SELECT l.endpoint_id, w.queued, w.held,
-  CASE WHEN l.paused_at IS NOT NULL OR l.held > 0 THEN 0
-  ELSE least(w.queued, greatest(l.window_size - l.queued, 0)) END AS granted
+  SELECT l.endpoint_id, w.queued, w.held, l.accepted,
+  CASE WHEN l.paused_at IS NOT NULL OR l.circuit <> 'closed' OR l.held > 0 THEN 0
+  ELSE least(w.queued - w.tests, greatest(l.window_size - l.queued, 0)) END AS granted,
+  CASE WHEN l.paused_at IS NOT NULL THEN 0 ELSE w.tests END AS tests
   FROM lanes l JOIN wanted w ON w.endpoint_id = l.endpoint_id
   ORDER BY l.endpoint_id FOR UPDATE OF l),
   counted AS (
-  UPDATE lanes l SET queued = l.queued + k.granted, held = l.held + k.held + k.queued - k.granted
+  UPDATE lanes l SET queued = l.queued + k.granted + k.tests, held = l.held + k.held + k.queued - k.granted - k.tests,
+  accepted = l.accepted + k.queued + k.held
   FROM locked k WHERE l.endpoint_id = k.endpoint_id),
-  room AS (SELECT coalesce(jsonb_object_agg(endpoint_id, granted), '{}') AS granted FROM locked),
+  room AS (SELECT coalesce(jsonb_object_agg(endpoint_id, granted), '{}') AS granted,
+  coalesce(jsonb_object_agg(endpoint_id, tests), '{}') AS tests,
+  coalesce(jsonb_object_agg(endpoint_id, accepted), '{}') AS accepted FROM locked),
   placed AS (
-  SELECT i.*, CASE WHEN i.place = 'queued' AND i.turn > coalesce(((SELECT granted FROM room) ->> i.endpoint_id::text)::int, 0)
-  THEN 'held' ELSE i.place END AS taken
+  SELECT i.*, CASE WHEN i.place = 'queued' AND i.turn > coalesce((
+  (SELECT CASE WHEN i.trigger = 'test' THEN tests ELSE granted END FROM room) ->> i.endpoint_id::text)::int, 0)
+  THEN 'held' ELSE i.place END AS taken,
+  coalesce(((SELECT accepted FROM room) ->> i.endpoint_id::text)::bigint, 0) + i.nth AS seq
   FROM input i),
   new_events AS (
-  INSERT INTO events (id, subscriber_id, type, version, data, matched, traceparent, occurred_at)
-  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::int[], $7::text[], $8::timestamptz[])),
+  INSERT INTO events (id, subscriber_id, type, version, data, matched, traceparent, occurred_at, priority, ordering_key)
+  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::int[], $7::text[], $8::timestamptz[],
+  $18::text[], $19::text[])),
   new_deliveries AS (
-  INSERT INTO deliveries (id, subscriber_id, event_id, endpoint_id, event_type, trigger,
+  INSERT INTO deliveries (id, subscriber_id, event_id, endpoint_id, event_type, trigger, seq, critical, ordering_key,
   status, place, due_at, cancel_reason, finished_at)
-  SELECT d.id, d.subscriber_id, d.event_id, d.endpoint_id, d.event_type, d.trigger,
+  SELECT d.id, d.subscriber_id, d.event_id, d.endpoint_id, d.event_type, d.trigger, d.seq, d.critical, d.ordering_key,
   CASE d.taken WHEN 'cancelled' THEN 'cancelled' ELSE 'pending' END,
   nullif(d.taken, 'cancelled'),
   CASE WHEN d.taken <> 'cancelled' THEN now() END,
@@ -64,21 +74,30 @@ WITH input AS (
   withdrawn AS (
   DELETE FROM pgboss.job j USING placed p
   WHERE p.place = 'queued' AND p.taken = 'held' AND j.name = 'deliver' AND j.id = p.id)
-  SELECT pg_notify($16, '') WHERE $16::text IS NOT NULL;
+  SELECT pg_notify('posthorn_due', $20) WHERE $20::text IS NOT NULL;
+
+-- ordering_enter
+INSERT INTO ordering_keys AS k (endpoint_id, subscriber_id, key)
+  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS n (endpoint_id, subscriber_id, key) ORDER BY 1, 3
+  ON CONFLICT (endpoint_id, key, subscriber_id) DO UPDATE SET changed_at = k.changed_at;
 
 -- pump_deliveries
 SELECT d.id, d.subscriber_id, d.event_id, d.endpoint_id, d.status, d.trigger, d.ticket, d.tries, d.faults, d.attempts,
-  d.due_at, e.type, e.version, e.data, e.occurred_at, e.traceparent
+  d.due_at, d.critical, d.ordering_key, extract(epoch FROM now() - d.run_at)::float8 AS age_seconds, t.retry_policy, e.type, e.version, e.data, e.occurred_at, e.traceparent
   FROM unnest($1::uuid[]) AS j (id)
   JOIN deliveries d ON d.id = j.id
-  LEFT JOIN events e ON e.id = d.event_id AND e.subscriber_id = d.subscriber_id;
+  LEFT JOIN events e ON e.id = d.event_id AND e.subscriber_id = d.subscriber_id
+  LEFT JOIN event_types t ON t.name = d.event_type;
 
 -- pump_endpoints
 SELECT e.id, e.url, e.headers, e.timeout_ms AS "timeoutMs",
   CASE WHEN s.deleted_at IS NOT NULL THEN 'subscriber_deleted'
   WHEN e.deleted_at IS NOT NULL THEN 'endpoint_deleted'
   WHEN e.disabled_at IS NOT NULL THEN 'endpoint_disabled' END AS stopped,
-  l.paused_at IS NOT NULL AS paused,
+  l.paused_at IS NOT NULL AS paused, e.subscriber_id AS "subscriberId", e.retry_policy AS "retryPolicy",
+  e.retry_budget_percent AS "retryBudgetPercent", e.rate_limit AS "rateLimit", l.rate_factor AS "rateFactor",
+  l.rate_reduced_at AS "rateReducedAt", e.ordered_failure AS "orderedFailure",
+  e.on_failure_endpoint_id IS NOT NULL AS "tellsFailures", l.window_size AS "window", l.circuit, l.probe_id AS "probeId",
   array(SELECT k.secret FROM endpoint_secrets k
   WHERE k.endpoint_id = e.id AND (k.expires_at IS NULL OR k.expires_at > now())
   ORDER BY k.id DESC) AS secrets
@@ -87,17 +106,20 @@ SELECT e.id, e.url, e.headers, e.timeout_ms AS "timeoutMs",
   JOIN lanes l ON l.endpoint_id = e.id
   WHERE e.id = ANY($1::uuid[]);
 
+-- record_lock
+SELECT 1 FROM deliveries WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE;
+
 -- record_outcomes
 WITH input AS (
   SELECT * FROM unnest(
   $1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::int[], $6::text[], $7::text[], $8::float8[], $9::text[], $10::text[],
   $11::uuid[], $12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[], $16::real[], $17::real[], $18::real[],
   $19::real[], $20::real[], $21::smallint[], $22::text[], $23::text[], $24::text[], $25::text[], $26::text[],
-  $27::text[], $28::text[], $29::bool[], $30::text[], $31::bool[])
+  $27::text[], $28::text[], $29::bool[], $30::text[], $31::bool[], $32::text[], $33::text[])
   AS i (id, subscriber_id, endpoint_id, ticket, retry_count, status, place, in_seconds, failure, reason,
   attempt_id, attempt_status, url, started_at, finished_at, dns_ms, connect_ms, tls_ms,
   first_byte_ms, total_ms, status_code, attempt_failure, failure_detail, note, remote_address, response_headers,
-  response_body, response_encoding, response_truncated, worker, burns_try)),
+  response_body, response_encoding, response_truncated, worker, burns_try, because, gave_up)),
   before AS (
   SELECT i.*, d.trigger, d.due_at, d.place AS old_place, d.attempts + 1 AS n,
   d.status <> 'pending' AS over,
@@ -109,7 +131,7 @@ WITH input AS (
   LEFT JOIN LATERAL (
   SELECT t.state, t.retry_count FROM pgboss.job t
   WHERE t.name = 'deliver' AND t.id = i.id FOR UPDATE OF t) j ON true
-  ORDER BY d.id FOR UPDATE OF d),
+  ),
   moved AS (
   UPDATE deliveries d SET
   attempts = d.attempts + (b.attempt_id IS NOT NULL)::int,
@@ -122,6 +144,8 @@ WITH input AS (
   WHEN b.status = 'pending' THEN now() + b.in_seconds * interval '1 second' END,
   trigger = CASE WHEN b.applied AND b.status = 'pending' AND b.attempt_id IS NOT NULL AND d.trigger <> 'test'
   THEN 'retry' ELSE d.trigger END,
+  due_because = CASE WHEN b.applied THEN b.because ELSE d.due_because END,
+  gave_up = CASE WHEN b.applied THEN b.gave_up ELSE d.gave_up END,
   failure = CASE WHEN b.applied AND b.attempt_id IS NOT NULL THEN b.attempt_failure
   WHEN b.applied AND b.status = 'failed' THEN b.failure ELSE d.failure END,
   status_code = CASE WHEN b.applied AND b.attempt_id IS NOT NULL THEN b.status_code ELSE d.status_code END,
@@ -141,30 +165,119 @@ WITH input AS (
   FROM before b WHERE b.attempt_id IS NOT NULL)
   SELECT id, applied, over, old_place AS "oldPlace", n FROM before;
 
--- record_settle_lanes
-WITH change AS (SELECT * FROM unnest($1::uuid[], $2::int[], $3::int[]) AS c (endpoint_id, queued, held)),
+-- ordering_settle
+WITH change AS (SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[]) AS c (endpoint_id, key, delivery_id, state)),
   locked AS (
-  SELECT l.endpoint_id, c.queued, c.held FROM lanes l JOIN change c ON c.endpoint_id = l.endpoint_id
+  SELECT k.endpoint_id, k.key, c.state FROM ordering_keys k
+  JOIN change c ON c.endpoint_id = k.endpoint_id AND c.key = k.key AND c.delivery_id = k.delivery_id
+  ORDER BY k.endpoint_id, k.key FOR UPDATE OF k)
+  UPDATE ordering_keys k SET state = l.state, changed_at = now(),
+  delivery_id = CASE l.state WHEN 'blocked' THEN k.delivery_id END
+  FROM locked l WHERE k.endpoint_id = l.endpoint_id AND k.key = l.key;
+
+-- record_settle_lanes
+WITH change AS (
+  SELECT * FROM unnest($1::uuid[], $2::int[], $3::int[], $4::int[], $5::int[], $6::bool[])
+  AS c (endpoint_id, queued, held, waiting, successes, troubled)),
+  locked AS (
+  SELECT c.*, c.successes > 0 AND NOT c.troubled AND l.circuit = 'closed' AND l.warned_percent = 0 AS calm,
+  l.sample_at IS NULL OR now() >= l.sample_at + interval '60 seconds' AS stale,
+  coalesce(now() >= l.sample_at + interval '30 seconds', true) AS turned
+  FROM lanes l JOIN change c ON c.endpoint_id = l.endpoint_id
   ORDER BY l.endpoint_id FOR UPDATE OF l)
-  UPDATE lanes l SET queued = greatest(l.queued + k.queued, 0), held = greatest(l.held + k.held, 0)
+  UPDATE lanes l SET queued = greatest(l.queued + k.queued, 0), held = greatest(l.held + k.held, 0),
+  waiting = greatest(l.waiting + k.waiting, 0),
+  window_size = CASE WHEN k.calm THEN greatest(l.window_size, least(l.window_max, l.window_size + k.successes)) ELSE l.window_size END,
+  consecutive_failures = CASE WHEN k.calm THEN 0 ELSE l.consecutive_failures END,
+  failing_since = CASE WHEN k.calm THEN NULL ELSE l.failing_since END,
+  failing_attempts = CASE WHEN k.calm THEN 0 ELSE l.failing_attempts END,
+  sample_at = CASE WHEN k.calm AND k.stale THEN now() WHEN k.calm AND k.turned THEN l.sample_at + interval '30 seconds' ELSE l.sample_at END,
+  previous_attempts = CASE WHEN NOT k.calm THEN l.previous_attempts WHEN k.stale THEN 0 WHEN k.turned THEN l.sample_attempts ELSE l.previous_attempts END,
+  previous_failures = CASE WHEN NOT k.calm THEN l.previous_failures WHEN k.stale THEN 0 WHEN k.turned THEN l.sample_failures ELSE l.previous_failures END,
+  previous_timeouts = CASE WHEN NOT k.calm THEN l.previous_timeouts WHEN k.stale THEN 0 WHEN k.turned THEN l.sample_timeouts ELSE l.previous_timeouts END,
+  sample_attempts = CASE WHEN NOT k.calm THEN l.sample_attempts WHEN k.turned THEN k.successes ELSE l.sample_attempts + k.successes END,
+  sample_failures = CASE WHEN k.calm AND k.turned THEN 0 ELSE l.sample_failures END,
+  sample_timeouts = CASE WHEN k.calm AND k.turned THEN 0 ELSE l.sample_timeouts END
   FROM locked k WHERE l.endpoint_id = k.endpoint_id
-  RETURNING l.endpoint_id AS "endpointId",
-  CASE WHEN l.paused_at IS NULL AND l.held > 0 AND l.queued * 2 < l.window_size
+  RETURNING l.endpoint_id AS "endpointId", (k.successes > 0 OR k.troubled) AND NOT k.calm AS attentive,
+  CASE WHEN l.paused_at IS NULL AND l.circuit = 'closed' AND l.held > 0 AND l.queued * 2 < l.window_size
   THEN least(l.held, l.window_size - l.queued) ELSE 0 END AS promote;
 
--- record_promote_held
-WITH room AS (SELECT * FROM unnest($1::uuid[], $2::int[]) AS r (endpoint_id, n)),
-  picked AS (
-  SELECT p.id, p.subscriber_id FROM room r CROSS JOIN LATERAL (
-  SELECT d.id, d.subscriber_id FROM deliveries d
-  WHERE d.endpoint_id = r.endpoint_id AND d.status = 'pending' AND d.place = 'held'
-  ORDER BY d.id LIMIT r.n FOR UPDATE SKIP LOCKED) p),
-  up AS (
-  UPDATE deliveries d SET place = 'queued', ticket = d.ticket + 1, due_at = now(), updated_at = now()
-  FROM picked p WHERE d.id = p.id AND d.subscriber_id = p.subscriber_id
-  RETURNING d.id, d.endpoint_id),
-  lane AS (
+-- ordering_pick
+SELECT p.endpoint_id AS "endpointId", p.subscriber_id AS "subscriberId", p.key
+  FROM unnest($1::uuid[]) AS e (id) CROSS JOIN LATERAL (
+  SELECT k.endpoint_id, k.subscriber_id, k.key FROM ordering_keys k
+  WHERE k.endpoint_id = e.id AND k.state = 'ready'
+  ORDER BY k.changed_at LIMIT $2 FOR UPDATE SKIP LOCKED) p;
+
+-- ordering_heads
+SELECT k.endpoint_id AS "endpointId", k.subscriber_id AS "subscriberId", k.key, d.id, d.place, d.trigger, d.critical
+  FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS k (endpoint_id, subscriber_id, key)
+  LEFT JOIN LATERAL (
+  SELECT x.id, x.place, x.trigger, x.critical FROM deliveries x
+  WHERE x.endpoint_id = k.endpoint_id AND x.ordering_key = k.key AND x.status = 'pending'
+  ORDER BY x.seq, x.id LIMIT 1) d ON true;
+
+-- ordering_occupy
+UPDATE ordering_keys k SET state = 'busy', delivery_id = t.delivery_id, changed_at = now()
+  FROM unnest($1::uuid[], $2::text[], $3::uuid[]) AS t (endpoint_id, key, delivery_id)
+  WHERE k.endpoint_id = t.endpoint_id AND k.key = t.key;
+
+-- ordering_leave
+DELETE FROM ordering_keys k USING unnest($1::uuid[], $2::text[]) AS t (endpoint_id, key)
+  WHERE k.endpoint_id = t.endpoint_id AND k.key = t.key AND k.state = 'ready';
+
+-- record_pick_held
+SELECT p.id, p.endpoint_id AS "endpointId", p.due_at AS "dueAt", p.trigger, p.critical, p.newest
+  FROM unnest($1::uuid[], $2::int[]) AS r (endpoint_id, n) CROSS JOIN LATERAL (
+  SELECT * FROM (SELECT d.id, d.endpoint_id, d.due_at, d.trigger, d.critical, false AS newest FROM deliveries d
+  WHERE d.endpoint_id = r.endpoint_id AND d.status = 'pending' AND d.ordering_key IS NULL AND d.place = 'held'
+  ORDER BY d.due_at, d.id LIMIT r.n FOR UPDATE SKIP LOCKED) oldest
+  UNION ALL
+  SELECT * FROM (SELECT d.id, d.endpoint_id, d.due_at, d.trigger, d.critical, true AS newest FROM deliveries d
+  WHERE d.endpoint_id = r.endpoint_id AND d.status = 'pending' AND d.ordering_key IS NULL AND d.place = 'held'
+  ORDER BY d.due_at DESC, d.id DESC LIMIT r.n / 2 FOR UPDATE SKIP LOCKED) newest) p;
+
+-- record_lock_held
+SELECT id FROM deliveries WHERE id = ANY($1::uuid[]) AND status = 'pending' AND place = 'held'
+  ORDER BY id FOR UPDATE SKIP LOCKED;
+
+-- record_promote
+WITH up AS (
+  UPDATE deliveries d SET place = 'queued', ticket = d.ticket + 1, due_at = now(), due_because = NULL, updated_at = now()
+  WHERE d.id = ANY($1::uuid[])
+  RETURNING d.endpoint_id)
   UPDATE lanes l SET queued = l.queued + c.n, held = greatest(l.held - c.n, 0)
   FROM (SELECT endpoint_id, count(*)::int AS n FROM up GROUP BY endpoint_id) c
-  WHERE l.endpoint_id = c.endpoint_id)
-  SELECT id, endpoint_id AS "endpointId" FROM up;
+  WHERE l.endpoint_id = c.endpoint_id;
+
+-- lane_state_lock
+SELECT l.endpoint_id, l.subscriber_id, l.window_size, l.window_max, l.circuit, l.trips, l.opened_at, l.open_until, l.closed_at,
+  l.probe_id, l.consecutive_failures, l.sample_at, l.sample_attempts, l.sample_failures, l.sample_timeouts,
+  l.previous_attempts, l.previous_failures, l.previous_timeouts, l.failing_since, l.failing_attempts,
+  l.warned_percent, l.rate_factor, l.rate_reduced_at, l.paused_at IS NOT NULL AS paused, l.held,
+  e.disable_after_seconds, e.disable_attempts_min, coalesce((e.rate_limit ->> 'adaptive')::bool, false) AS adaptive,
+  now() AS now
+  FROM lanes l JOIN endpoints e ON e.id = l.endpoint_id AND e.subscriber_id = l.subscriber_id
+  WHERE l.endpoint_id = ANY($1::uuid[]) ORDER BY l.endpoint_id FOR UPDATE OF l;
+
+-- lane_state_write
+UPDATE lanes l SET window_size = s.window_size, circuit = s.circuit, trips = s.trips, opened_at = s.opened_at,
+  open_until = s.open_until, closed_at = s.closed_at, probe_id = s.probe_id,
+  consecutive_failures = s.consecutive_failures, sample_at = s.sample_at, sample_attempts = s.sample[1],
+  sample_failures = s.sample[2], sample_timeouts = s.sample[3], previous_attempts = s.sample[4],
+  previous_failures = s.sample[5], previous_timeouts = s.sample[6], failing_since = s.failing_since,
+  failing_attempts = s.failing_attempts, warned_percent = s.warned_percent, rate_factor = s.rate_factor,
+  rate_reduced_at = s.rate_reduced_at
+  FROM (SELECT i.*, ARRAY[a1, a2, a3, a4, a5, a6] AS sample
+  FROM unnest($1::uuid[], $2::int[], $3::text[], $4::int[], $5::timestamptz[], $6::timestamptz[], $7::timestamptz[],
+  $8::uuid[], $9::int[], $10::timestamptz[], $11::int[], $12::int[], $13::int[], $14::int[], $15::int[],
+  $16::int[], $17::timestamptz[], $18::int[], $19::int[], $20::real[], $21::timestamptz[])
+  AS i (endpoint_id, window_size, circuit, trips, opened_at, open_until, closed_at, probe_id, consecutive_failures,
+  sample_at, a1, a2, a3, a4, a5, a6, failing_since, failing_attempts, warned_percent, rate_factor,
+  rate_reduced_at)) s
+  WHERE l.endpoint_id = s.endpoint_id;
+
+-- lane_transitions_add
+INSERT INTO lane_transitions (id, subscriber_id, endpoint_id, at, kind, detail)
+  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::timestamptz[], $5::text[], $6::jsonb[]);

@@ -1,5 +1,6 @@
 import { STAFF } from '@app/contracts';
 import { runDoctor } from '@app/console';
+import { promoteIn } from '@app/delivery';
 import { fromPublicId, newId, systemClock, systemRandom } from '@app/domain';
 import type { AcceptedEvent } from '@app/ingest';
 import { recordRepository, type Database, type LaneChange, type OutcomeRecord } from '@app/persistence';
@@ -78,6 +79,10 @@ export class Bench {
           failure,
         ),
       );
+      await recordRepository.lock(
+        tx,
+        outcomes.map((outcome) => outcome.deliveryId),
+      );
       const recorded = await recordRepository.record(tx, outcomes);
       await this.road.queue.settle(tx, tickets);
       const changes = new Map<string, LaneChange>();
@@ -86,23 +91,28 @@ export class Bench {
           endpointId: ticket.endpointId,
           queued: 0,
           held: 0,
+          waiting: 0,
+          successes: 0,
+          troubled: false,
         };
         changes.set(ticket.endpointId, change);
-        if (recorded.find((row) => row.id === ticket.deliveryId)?.oldPlace === 'queued') change.queued--;
+        const place = recorded.find((row) => row.id === ticket.deliveryId)?.oldPlace;
+        if (place) change[place]--;
+        if (next.status === 'pending') change[next.place]++;
       }
-      const room = (await recordRepository.settleLanes(tx, [...changes.values()])).filter(
-        (lane) => lane.promote > 0,
-      );
-      const promoted = room.length > 0 ? await recordRepository.promoteHeld(tx, room) : [];
-      const again =
-        next.status === 'pending' ? tickets.map((ticket) => ({ ...ticket, inSeconds: next.inSeconds })) : [];
-      const fresh = promoted.map(({ id, endpointId }) => ({ deliveryId: id, endpointId }));
-      await this.road.queue.insert(tx, [...again, ...fresh], { notify: false });
+      await recordRepository.settleLanes(tx, [...changes.values()]);
+      if (next.status === 'pending')
+        await this.road.queue.insert(
+          tx,
+          tickets.map((ticket) => ({ ...ticket, inSeconds: next.inSeconds, priority: 0 })),
+          { notify: false },
+        );
+      await promoteIn(tx, this.road.queue, [...changes.keys()]);
     });
   }
 
   async failAll(): Promise<void> {
-    await this.record(await this.claim(), { status: 'failed', failure: 'http_5xx' }, 'http_5xx');
+    await this.record(await this.claim(), { status: 'failed', failure: 'http_5xx', gaveUp: 'permanent' }, 'http_5xx');
   }
 
   async deliverAll(): Promise<void> {

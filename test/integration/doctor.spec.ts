@@ -70,6 +70,9 @@ it('finds nothing where nothing is wrong, and checks every promise', async () =>
       "ticket_has_delivery",
       "finished_without_ticket",
       "lanes_exact",
+      "ordered_have_turns",
+      "one_turn_each",
+      "circuits_have_probes",
       "endpoints_have_lanes",
       "stopped_endpoints_quiet",
       "partitions_ahead",
@@ -108,7 +111,7 @@ describe('finds', () => {
     expect(found).toMatchObject([{ name: 'ticket_has_delivery', found: 1 }]);
   });
 
-  it.each(['queued', 'held'])('a lane whose count of %s is wrong', async (column) => {
+  it.each(['queued', 'held', 'waiting'])('a lane whose count of %s is wrong', async (column) => {
     const { found } = await withFault(
       `UPDATE lanes SET ${column} = ${column} + 1`,
       [],
@@ -117,6 +120,42 @@ describe('finds', () => {
     expect(found).toMatchObject([
       { name: 'lanes_exact', found: 1, sample: [toPublicId('ep', customer.endpointIds[0])] },
     ]);
+  });
+
+  it('something ordered without a turn to wait for', async () => {
+    const { id } = some.held;
+    const { found } = await withFault(
+      `UPDATE deliveries SET ordering_key = 'k' WHERE id = $1`,
+      [id],
+      'UPDATE deliveries SET ordering_key = NULL WHERE id = $1',
+    );
+    expect(found).toMatchObject([{ name: 'ordered_have_turns', found: 1, sample: [toPublicId('dlv', id)] }]);
+  });
+
+  it('two of one ordering key in the queue', async () => {
+    const ids = [some.queued.id, some.waiting.id];
+    const [endpointId] = customer.endpointIds;
+    await bench.database.query(
+      `INSERT INTO ordering_keys (endpoint_id, subscriber_id, key, state, delivery_id) VALUES ($1, $2, 'k', 'busy', $3)`,
+      [endpointId, customer.subscriberId, some.queued.id],
+    );
+    const { found } = await withFault(
+      `UPDATE deliveries SET ordering_key = 'k' WHERE id = ANY($1::uuid[])`,
+      [ids],
+      'UPDATE deliveries SET ordering_key = NULL WHERE id = ANY($1::uuid[])',
+    );
+    await bench.database.query('DELETE FROM ordering_keys');
+    expect(found).toMatchObject([{ name: 'one_turn_each', found: 1, sample: [toPublicId('ep', endpointId)] }]);
+  });
+
+  it('a half-open circuit whose probe is nowhere', async () => {
+    const { found } = await withFault(
+      `UPDATE lanes SET circuit = 'half_open', probe_id = $1`,
+      [newId(Date.now(), systemRandom)],
+      `UPDATE lanes SET circuit = 'closed', probe_id = NULL`,
+      [],
+    );
+    expect(found).toMatchObject([{ name: 'circuits_have_probes', found: 1 }]);
   });
 
   it('an endpoint without a lane', async () => {

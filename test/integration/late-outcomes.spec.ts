@@ -4,7 +4,7 @@
  * rows loaded for it, an outcome.
  */
 import { STAFF } from '@app/contracts';
-import { RecordOutcomes, type FinishedTicket } from '@app/delivery';
+import { LaneSignals, RecordOutcomes, type FinishedTicket } from '@app/delivery';
 import { newId, systemClock, systemRandom } from '@app/domain';
 import { createLogger } from '@app/observability';
 import { PumpRepository, type Database } from '@app/persistence';
@@ -117,7 +117,16 @@ async function expire({ deliveryId }: Ticket): Promise<void> {
 /** One recorder for each worker; it is done when everything is written. */
 async function record(...outcomes: FinishedTicket[]): Promise<void> {
   const logger = createLogger({ level: 'silent', process: 'test' });
-  const recorder = new RecordOutcomes(database, road.queue, road.metrics, logger, () => undefined);
+  const signals = new LaneSignals(database, systemRandom, road.metrics, logger, { operational: false });
+  const recorder = new RecordOutcomes(
+    database,
+    road.queue,
+    signals,
+    systemRandom,
+    road.metrics,
+    logger,
+    () => undefined,
+  );
   for (const outcome of outcomes) recorder.add(outcome);
   await recorder.drain();
 }
@@ -135,6 +144,12 @@ function outcome(claimed: Claim, failure: string | null, next: FinishedTicket['n
   return {
     ...claimed,
     next,
+    critical: false,
+    orderingKey: null,
+    orderedFailure: 'block',
+    retryAfterSeconds: null,
+    disable: null,
+    failureIsTold: false,
     burnsTry: true,
     worker: 'test:1',
     attempt: {

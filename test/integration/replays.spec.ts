@@ -115,6 +115,7 @@ describe('a replay', () => {
     const queue = bench.road.queue;
     const dying = {
       withdraw: queue.withdraw.bind(queue),
+      notify: queue.notify.bind(queue),
       insert: async (...args: Parameters<typeof queue.insert>) => {
         await queue.insert(...args);
         throw new Error('kill -9');

@@ -1,4 +1,4 @@
-import { AttemptDelivery, HttpSender, RecordOutcomes } from '@app/delivery';
+import { AttemptDelivery, HttpSender, LaneSignals, RateSlots, RecordOutcomes } from '@app/delivery';
 import { parseCidrs, systemClock, systemRandom } from '@app/domain';
 import { AcceptEvents } from '@app/ingest';
 import { Metrics, createLogger } from '@app/observability';
@@ -29,8 +29,15 @@ export async function startPipeline(
   });
   const sender = new HttpSender({ allow: parseCidrs('127.0.0.0/8') });
   let pump: Pump | undefined;
-  const recorder = new RecordOutcomes(database, queue, metrics, logger, (ids, madeWork) =>
-    pump!.recorded(ids, madeWork),
+  const signals = new LaneSignals(database, systemRandom, metrics, logger, { operational: false });
+  const recorder = new RecordOutcomes(
+    database,
+    queue,
+    signals,
+    systemRandom,
+    metrics,
+    logger,
+    (ids, madeWork) => pump!.recorded(ids, madeWork),
   );
   const listener = new DueListener(
     url,
@@ -43,9 +50,13 @@ export async function startPipeline(
     metrics,
     async startPump({ concurrency = 64, concurrencyPerEndpoint = 16 } = {}) {
       const attempts = new AttemptDelivery(sender, systemClock, systemRandom, { userAgent: 'Posthorn/test' });
-      pump = new Pump(queue, new PumpRepository(database), attempts, recorder, metrics, logger, systemClock, {
+      const rates = new RateSlots(database);
+      const rows = new PumpRepository(database);
+      pump = new Pump(queue, rows, attempts, rates, recorder, metrics, logger, systemClock, {
         concurrency,
         concurrencyPerEndpoint,
+        concurrencyPerHost: concurrency,
+        tellsFailures: false,
         worker: 'test:1',
       });
       pump.start();

@@ -6,13 +6,15 @@ const ticket = (endpointId: string, n: number) => ({
   deliveryId: `${endpointId}${n}`,
   endpointId,
   retryCount: 0,
+  retry: false,
 });
+const lot = (perEndpointMax: number) => new Parking({ slots: 1000, perEndpointMax, perHostMax: 1000 });
 const many = (endpointId: string, count: number) =>
   Array.from({ length: count }, (_, n) => ticket(endpointId, n));
 
 describe('Parking', () => {
   it('gives each endpoint its slots in turn, and leaves out the one that is full', () => {
-    const parking = new Parking(2);
+    const parking = lot(2);
     parking.add([...many('a', 5), ...many('b', 1)]);
     expect(parking.takeStartable(10).map((each) => each.deliveryId)).toEqual(['a0', 'b0', 'a1']);
     expect(parking.saturated()).toEqual(['a']);
@@ -22,14 +24,14 @@ describe('Parking', () => {
   });
 
   it('puts back what could not be started, in its turn', () => {
-    const parking = new Parking(2);
+    const parking = lot(2);
     parking.add(many('a', 4));
     parking.putBack(parking.takeStartable(2));
     expect(parking.takeStartable(9).map((each) => each.deliveryId)).toEqual(['a0', 'a1']);
   });
 
   it('drops tickets whose claim was lost', () => {
-    const parking = new Parking(1);
+    const parking = lot(1);
     const all = many('a', 3);
     parking.add(all);
     expect(parking.dropExcept(all, new Set(['a1'])).map((each) => each.deliveryId)).toEqual(['a0', 'a2']);
@@ -49,7 +51,7 @@ describe('Parking', () => {
           ),
         ),
         (max, steps) => {
-          const parking = new Parking(max);
+          const parking = lot(max);
           const running = new Map<string, number>();
           let added = 0;
           let started = 0;

@@ -1,21 +1,70 @@
 import type { Ticket } from '@app/queue';
 
+/** A ticket of this worker, and whether it counts as a retry among its slots. */
+export interface ClaimedTicket extends Ticket {
+  retry: boolean;
+}
+
+/** How many slots a worker has, and how many of them may go to one of a kind. */
+export interface Shares {
+  /** Requests under way at most. */
+  slots: number;
+  perEndpointMax: number;
+  perHostMax: number;
+}
+
+/** Whom an endpoint shares slots with: known once its row was loaded. */
+export interface Tag {
+  subscriberId: string;
+  host: string;
+  /** How many of its requests may be under way: its lane's window. */
+  window: number;
+}
+
+// An endpoint may have half as many requests under way as there are free slots: one that hangs alone gets a third of them all,
+// eight get a quarter of what is left each time, and there is always a slot for somebody else (dynamic thresholds, as switches
+// share their memory). A subscriber gets three times what is free: three quarters of all when it is alone.
+const ENDPOINT_SHARE = 1 / 2;
+const SUBSCRIBER_SHARE = 3;
+// Of endpoints that have nothing under way. Dropped whole when full: it is learnt again with the next row.
+const TAGS_MAX = 20_000;
+
 /**
- * Claimed tickets that wait for a slot of their endpoint, and how many each endpoint has under way. An endpoint that is
- * saturated here is left out of the next claim, so its backlog takes nobody else's slot.
+ * Claimed tickets that wait for a slot, and who has how many requests under way. An endpoint that may start nothing more is
+ * left out of the next claim, so its backlog takes nobody else's slot.
  */
 export class Parking {
-  private readonly parked = new Map<string, Ticket[]>();
+  private readonly parked = new Map<string, ClaimedTicket[]>();
   private readonly underWay = new Map<string, number>();
+  private readonly underWayOfSubscriber = new Map<string, number>();
+  private readonly underWayOfHost = new Map<string, number>();
+  private readonly tags = new Map<string, Tag>();
   private count = 0;
+  private running = 0;
 
-  constructor(private readonly perEndpointMax: number) {}
+  constructor(private readonly shares: Shares) {}
 
+  /** Tickets that wait here. */
   get size(): number {
     return this.count;
   }
 
-  add(tickets: Ticket[]): void {
+  get freeSlots(): number {
+    return this.shares.slots - this.running;
+  }
+
+  /** Requests under way. */
+  get underWayCount(): number {
+    return this.running;
+  }
+
+  /** First attempts that wait here. */
+  get hasFirsts(): boolean {
+    for (const waiting of this.parked.values()) if (!waiting[0].retry) return true;
+    return false;
+  }
+
+  add(tickets: ClaimedTicket[]): void {
     for (const ticket of tickets) {
       const waiting = this.parked.get(ticket.endpointId);
       if (waiting) waiting.push(ticket);
@@ -24,18 +73,26 @@ export class Parking {
     }
   }
 
-  /** Takes up to `max` tickets whose endpoint has a free slot and counts them as under way, turn by turn. */
-  takeStartable(max: number): Ticket[] {
-    const taken: Ticket[] = [];
+  /** In front of the others of its endpoint: its time is now. */
+  addFirst(ticket: ClaimedTicket): void {
+    this.parked.set(ticket.endpointId, [ticket, ...(this.parked.get(ticket.endpointId) ?? [])]);
+    this.count++;
+  }
+
+  /** Takes up to `max` tickets that may start, as many retries as there is room for, and counts them as under way, turn by turn. */
+  takeStartable(max: number, retriesMax: number = max): ClaimedTicket[] {
+    const taken: ClaimedTicket[] = [];
+    let retriesLeft = retriesMax;
     for (let progress = true; progress && taken.length < max;) {
       progress = false;
       for (const [endpointId, waiting] of this.parked) {
         if (taken.length >= max) break;
-        const running = this.underWay.get(endpointId) ?? 0;
-        if (running >= this.perEndpointMax) continue;
+        if (waiting[0].retry && retriesLeft <= 0) continue;
+        if (!this.mayStart(endpointId)) continue;
+        if (waiting[0].retry) retriesLeft--;
         taken.push(waiting.shift()!);
         this.count--;
-        this.underWay.set(endpointId, running + 1);
+        this.occupy(endpointId, 1);
         if (waiting.length === 0) this.parked.delete(endpointId);
         progress = true;
       }
@@ -44,7 +101,7 @@ export class Parking {
   }
 
   /** Undoes `takeStartable` for tickets that could not be started; they keep their turn. */
-  putBack(tickets: Ticket[]): void {
+  putBack(tickets: ClaimedTicket[]): void {
     for (const ticket of [...tickets].reverse()) {
       this.leave(ticket.endpointId);
       this.parked.set(ticket.endpointId, [ticket, ...(this.parked.get(ticket.endpointId) ?? [])]);
@@ -54,20 +111,32 @@ export class Parking {
 
   /** An attempt of this endpoint has ended. */
   leave(endpointId: string): void {
-    const running = (this.underWay.get(endpointId) ?? 0) - 1;
-    if (running > 0) this.underWay.set(endpointId, running);
-    else this.underWay.delete(endpointId);
+    this.occupy(endpointId, -1);
+  }
+
+  /** What an endpoint's row says of whom it shares with. Answers whether its host has more under way than it may. */
+  tag(endpointId: string, tag: Tag): boolean {
+    const known = this.tags.get(endpointId);
+    if (known?.host === tag.host) known.window = tag.window;
+    else {
+      const underWay = this.underWay.get(endpointId) ?? 0;
+      if (known) this.countOthers(known, -underWay);
+      else if (this.tags.size >= TAGS_MAX) this.forgetIdle();
+      this.tags.set(endpointId, { ...tag });
+      this.countOthers(tag, underWay);
+    }
+    return (this.underWayOfHost.get(tag.host) ?? 0) > this.shares.perHostMax;
   }
 
   /** Endpoints that could not start one more ticket now. */
   saturated(): string[] {
     const full = [...this.parked.keys()];
-    for (const [endpointId, running] of this.underWay)
-      if (running >= this.perEndpointMax && !this.parked.has(endpointId)) full.push(endpointId);
+    for (const endpointId of this.underWay.keys())
+      if (!this.parked.has(endpointId) && !this.mayStart(endpointId)) full.push(endpointId);
     return full;
   }
 
-  takeAll(): Ticket[] {
+  takeAll(): ClaimedTicket[] {
     const all = [...this.parked.values()].flat();
     this.parked.clear();
     this.count = 0;
@@ -75,10 +144,10 @@ export class Parking {
   }
 
   /** Drops those parked tickets of `asked` that are not in `ours`, and answers them. */
-  dropExcept(asked: Ticket[], ours: Set<string>): Ticket[] {
+  dropExcept(asked: ClaimedTicket[], ours: ReadonlySet<string>): ClaimedTicket[] {
     const lost = new Set(asked.filter((ticket) => !ours.has(ticket.deliveryId)));
     if (lost.size === 0) return [];
-    const dropped: Ticket[] = [];
+    const dropped: ClaimedTicket[] = [];
     for (const [endpointId, waiting] of this.parked) {
       const kept = waiting.filter((ticket) => !lost.has(ticket) || !dropped.push(ticket));
       this.count -= waiting.length - kept.length;
@@ -87,4 +156,40 @@ export class Parking {
     }
     return dropped;
   }
+
+  private mayStart(endpointId: string): boolean {
+    const tag = this.tags.get(endpointId);
+    const mine = this.underWay.get(endpointId) ?? 0;
+    const free = this.freeSlots;
+    if (free <= 0) return false;
+    const most = Math.max(1, Math.min(this.shares.perEndpointMax, Math.floor(free * ENDPOINT_SHARE)));
+    if (mine >= Math.min(most, tag?.window ?? most)) return false;
+    if (!tag) return true;
+    const subscribers = this.underWayOfSubscriber.get(tag.subscriberId) ?? 0;
+    const hosts = this.underWayOfHost.get(tag.host) ?? 0;
+    return subscribers < Math.max(1, free * SUBSCRIBER_SHARE) && hosts < this.shares.perHostMax;
+  }
+
+  private occupy(endpointId: string, by: number): void {
+    this.running += by;
+    add(this.underWay, endpointId, by);
+    const tag = this.tags.get(endpointId);
+    if (tag) this.countOthers(tag, by);
+  }
+
+  private countOthers(tag: Tag, by: number): void {
+    add(this.underWayOfSubscriber, tag.subscriberId, by);
+    add(this.underWayOfHost, tag.host, by);
+  }
+
+  private forgetIdle(): void {
+    for (const endpointId of this.tags.keys())
+      if (!this.underWay.has(endpointId)) this.tags.delete(endpointId);
+  }
+}
+
+function add(counts: Map<string, number>, key: string, by: number): void {
+  const count = (counts.get(key) ?? 0) + by;
+  if (count > 0) counts.set(key, count);
+  else counts.delete(key);
 }

@@ -1,16 +1,33 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { AttemptDelivery, FinishedTicket, Outcome, RecordOutcomes } from '@app/delivery';
+import {
+  gate,
+  withoutAttempt,
+  type AttemptDelivery,
+  type FinishedTicket,
+  type Outcome,
+  type RateSlots,
+  type RecordOutcomes,
+  type SlotsWanted,
+} from '@app/delivery';
+import { DELIVERY_FAILED_TYPE } from '@app/contracts';
 import type { Clock } from '@app/domain';
 import type { Logger, Metrics } from '@app/observability';
 import type { DeliveryForAttempt, EndpointForAttempt, PumpRepository } from '@app/persistence';
-import type { DeliverQueue, Ticket } from '@app/queue';
-import { Parking } from './parking.js';
+import type { DeliverQueue } from '@app/queue';
+import { ClassBudgets, type ClaimPlan, type TicketClass } from './class-budgets.js';
+import { Parking, type ClaimedTicket } from './parking.js';
+import { RetryBudget } from './retry-budget.js';
+import { TimedTickets } from './timed-tickets.js';
 
 export interface PumpOptions {
   /** Requests under way at most. */
   concurrency: number;
   /** Of these, to one endpoint. */
   concurrencyPerEndpoint: number;
+  /** Of these, to one host, whoever its endpoints belong to. */
+  concurrencyPerHost: number;
+  /** The operator wants to be told of every delivery that fails for good. */
+  tellsFailures: boolean;
   /** This process, as attempts name it. */
   worker: string;
 }
@@ -33,15 +50,17 @@ const CLAIM_MS = 10_000;
  */
 export class Pump {
   private readonly parking: Parking;
+  private readonly budgets: ClassBudgets;
+  private readonly retryBudget: RetryBudget;
+  private readonly timed: TimedTickets;
   private readonly fewSlots: number;
   /** Every ticket that is ours until T2 has settled it. */
-  private readonly claimed = new Map<string, Ticket>();
+  private readonly claimed = new Map<string, ClaimedTicket>();
   /** Of these, claimed anew while an attempt of a lost claim is still under way here: that one ends first. */
   private readonly claimedAgain = new Set<string>();
   /** Until then every claim was known to the database; a worker that slept finds it long ago. */
   private touchedAt = 0;
   private touching: Promise<void> | null = null;
-  private running = 0;
   private rounds: Promise<void> | null = null;
   private woken = false;
   private wakeUp: (() => void) | null = null;
@@ -57,13 +76,22 @@ export class Pump {
     private readonly queue: DeliverQueue,
     private readonly rows: PumpRepository,
     private readonly attempts: AttemptDelivery,
+    private readonly rates: Pick<RateSlots, 'take'>,
     private readonly outcomes: Pick<RecordOutcomes, 'add' | 'backlog'>,
     private readonly metrics: Metrics,
     private readonly logger: Logger,
     private readonly clock: Clock,
     private readonly options: PumpOptions,
   ) {
-    this.parking = new Parking(options.concurrencyPerEndpoint);
+    const nowMs = (): number => this.clock.now().getTime();
+    this.parking = new Parking({
+      slots: options.concurrency,
+      perEndpointMax: options.concurrencyPerEndpoint,
+      perHostMax: options.concurrencyPerHost,
+    });
+    this.budgets = new ClassBudgets(options.concurrency, nowMs);
+    this.retryBudget = new RetryBudget(nowMs);
+    this.timed = new TimedTickets(nowMs, (ticket) => this.timeHasCome(ticket));
     this.fewSlots = Math.min(FEW_SLOTS_MAX, options.concurrency / 4);
   }
 
@@ -94,7 +122,7 @@ export class Pump {
     this.stopping = true;
     this.wake();
     await this.rounds;
-    await this.release(this.parking.takeAll());
+    await this.release([...this.parking.takeAll(), ...this.timed.takeAll()]);
     if (this.running > 0)
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, graceMs);
@@ -104,7 +132,7 @@ export class Pump {
         };
       });
     // Those whose rows could not be loaded meanwhile.
-    await this.release(this.parking.takeAll());
+    await this.release([...this.parking.takeAll(), ...this.timed.takeAll()]);
     this.graceIsOver = true;
   }
 
@@ -128,16 +156,36 @@ export class Pump {
     }
   }
 
-  /** One claim and its starts. Answers whether another should follow at once. */
+  /** Endpoints that have more due than they may start: their retries need not stand in the queue. */
+  saturated(): string[] {
+    return this.parking.saturated();
+  }
+
+  /** Claims for free slots and starts what it gets. Answers whether another round should follow at once. */
   private async round(): Promise<boolean> {
     this.startParked();
-    const free = this.freeSlots;
     this.hungry = true;
     // Outcomes that the database does not take pile up here: no more until it does.
-    if (free <= 0 || this.outcomes.backlog > this.options.concurrency * 2) return false;
-    const max = Math.min(free, CLAIM_MAX);
+    if (this.outcomes.backlog > this.options.concurrency * 2) return false;
     const except = this.parking.saturated();
-    const tickets = await this.queue.claim(max, except);
+    const firsts = this.budgets.planFirsts(this.freeSlots);
+    let more = firsts !== null && (await this.claim(firsts, except));
+    this.budgets.firstsClaimed(more || firsts === null || this.parking.hasFirsts);
+    for (const plan of [
+      this.budgets.planLeftovers(this.freeSlots, firsts),
+      this.budgets.planRetries(this.freeSlots),
+    ])
+      if (plan !== null && (await this.claim(plan, except))) more = true;
+    // The queue has no more for us now, unless it is of an endpoint that we left out, or of a kind that has to wait.
+    this.hungry = more || except.length > 0 || firsts === null || firsts.priorityMin === 2;
+    return more;
+  }
+
+  /** Answers whether there may be more of the kind. */
+  private async claim(plan: ClaimPlan, except: string[]): Promise<boolean> {
+    const max = Math.min(plan.max, CLAIM_MAX);
+    const retry = plan.priorityMax === 0;
+    const tickets = (await this.queue.claim(max, except, plan)).map((ticket) => ({ ...ticket, retry }));
     for (const ticket of tickets) {
       if (this.claimed.has(ticket.deliveryId)) this.claimedAgain.add(ticket.deliveryId);
       this.claimed.set(ticket.deliveryId, ticket);
@@ -145,41 +193,126 @@ export class Pump {
     this.metrics.claimed.set(this.claimed.size);
     this.parking.add(tickets);
     this.startParked();
-    // The queue has no more for us now, unless it is of an endpoint that we left out.
-    this.hungry = tickets.length === max || except.length > 0;
     return tickets.length === max;
   }
 
+  private get running(): number {
+    return this.parking.underWayCount;
+  }
+
   private get freeSlots(): number {
-    return this.options.concurrency - this.running;
+    return this.parking.freeSlots;
   }
 
   /** Takes free slots for parked tickets. Their rows are loaded while the next claim is already on its way. */
   private startParked(): void {
     if (!this.isAwake()) return;
-    const tickets = this.parking.takeStartable(this.freeSlots);
+    const tickets = this.parking.takeStartable(this.freeSlots, this.budgets.retryRoom);
     if (tickets.length === 0) return;
-    this.occupy(tickets.length);
+    for (const ticket of tickets) if (ticket.retry) this.budgets.start('retry');
+    this.metrics.inFlight.set(this.running);
     void this.startAll(tickets);
   }
 
   /** Loads the rows of these tickets and starts their attempts. When that fails they are parked again. */
-  private async startAll(tickets: Ticket[]): Promise<void> {
+  private async startAll(tickets: ClaimedTicket[]): Promise<void> {
+    const rows = await this.orParked(tickets, this.load(tickets));
+    if (!rows) return;
+    if (!this.isAwake()) return this.unstart(tickets);
+    const [deliveries, endpoints] = rows;
+    const limited: Loaded[] = [];
+    for (const ticket of tickets) {
+      const delivery = deliveries.get(ticket.deliveryId);
+      const endpoint = endpoints.get(ticket.endpointId);
+      if (this.startOne({ ticket, delivery, endpoint }) === 'wants_slot')
+        limited.push({ ticket, delivery: delivery!, endpoint: endpoint! });
+    }
+    if (limited.length > 0) await this.startLimited(limited);
+  }
+
+  /** What the database answers; when it does not, these tickets are parked again, after a while. */
+  private async orParked<T>(tickets: ClaimedTicket[], answer: Promise<T>): Promise<T | null> {
     try {
-      const [deliveries, endpoints] = await this.load(tickets);
-      if (!this.isAwake()) return this.unstart(tickets);
-      for (const ticket of tickets)
-        void this.attempt(ticket, deliveries.get(ticket.deliveryId), endpoints.get(ticket.endpointId));
+      return await answer;
     } catch (error) {
       this.logger.warn({ err: error }, 'claim.failed');
       await delay(POLL_MS);
       this.unstart(tickets);
+      return null;
     }
   }
 
-  private unstart(tickets: Ticket[]): void {
+  /** Starts the attempt of a loaded ticket, or finds why it is not its time. */
+  private startOne(loaded: MaybeLoaded): 'wants_slot' | 'done' {
+    const { ticket, delivery, endpoint } = loaded;
+    if (delivery?.status !== 'pending') {
+      this.end(ticket, delivery, endpoint, NOTHING_TO_DO);
+      return 'done';
+    }
+    const stopped = gate(delivery, endpoint);
+    if (stopped) {
+      this.end(ticket, delivery, endpoint, stopped);
+      return 'done';
+    }
+    return this.startOpen({ ticket, delivery, endpoint: endpoint! });
+  }
+
+  private startOpen({ ticket, delivery, endpoint }: Loaded): 'wants_slot' | 'done' {
+    const { subscriberId, window } = endpoint;
+    const hostIsFull = this.parking.tag(endpoint.id, { subscriberId, host: hostOf(endpoint.url), window });
+    if (hostIsFull) {
+      this.unstart([ticket]);
+      return 'done';
+    }
+    if (!this.retryBudget.allows(endpoint.id, ticket.retry, endpoint.retryBudgetPercent)) {
+      this.end(ticket, delivery, endpoint, OVER_BUDGET);
+      return 'done';
+    }
+    if (endpoint.rateLimit !== null && !this.timed.isAdmitted(ticket.deliveryId)) return 'wants_slot';
+    void this.attempt(ticket, delivery, endpoint);
+    return 'done';
+  }
+
+  /** Takes slots of their rates: those of now start, those of soon wait here without a slot of ours, others in the queue. */
+  private async startLimited(limited: Loaded[]): Promise<void> {
+    const byEndpoint = Map.groupBy(limited, ({ endpoint }) => endpoint.id);
+    const wanted = [...byEndpoint.values()].map((loaded): SlotsWanted => ({
+      ...rateOf(loaded[0].endpoint),
+      n: loaded.length,
+    }));
+    const given = await this.orParked(
+      limited.map(({ ticket }) => ticket),
+      this.rates.take(wanted),
+    );
+    if (!given) return;
+    for (const [endpointId, loaded] of byEndpoint) {
+      const { slots, nextInMs } = given.get(endpointId)!;
+      for (const [at, { ticket, delivery, endpoint }] of loaded.entries()) {
+        const inMs = slots[at];
+        if (inMs === undefined) this.end(ticket, delivery, endpoint, inTheQueue(nextInMs));
+        else if (inMs > 0) this.waitHere(ticket, inMs);
+        else void this.attempt(ticket, delivery, endpoint);
+      }
+    }
+  }
+
+  private waitHere(ticket: ClaimedTicket, inMs: number): void {
+    this.timed.add(ticket, inMs);
+    this.freeSlotOf(ticket);
+  }
+
+  /** A ticket's slot of its rate has come. */
+  private timeHasCome(ticket: ClaimedTicket): void {
+    if (this.claimed.get(ticket.deliveryId) !== ticket) return this.timed.drop(ticket.deliveryId);
+    this.parking.addFirst(ticket);
+    if (this.stopping) return;
+    this.startParked();
+  }
+
+  private unstart(tickets: ClaimedTicket[]): void {
     this.parking.putBack(tickets);
-    this.occupy(-tickets.length);
+    for (const ticket of tickets) if (ticket.retry) this.budgets.end('retry');
+    this.slotsFreed();
   }
 
   /**
@@ -192,15 +325,20 @@ export class Pump {
     return false;
   }
 
-  private occupy(slots: number): void {
-    this.running += slots;
+  private freeSlotOf(ticket: ClaimedTicket): void {
+    this.parking.leave(ticket.endpointId);
+    if (ticket.retry) this.budgets.end('retry');
+    this.slotsFreed();
+  }
+
+  private slotsFreed(): void {
     this.metrics.inFlight.set(this.running);
     if (this.running === 0) this.idle?.();
-    if (slots < 0 && (this.hungry || this.parking.size > 0)) this.wake();
+    if (this.hungry || this.parking.size > 0) this.wake();
   }
 
   private async load(
-    tickets: Ticket[],
+    tickets: ClaimedTicket[],
   ): Promise<[Map<string, DeliveryForAttempt>, Map<string, EndpointForAttempt>]> {
     const [deliveries, endpoints] = await Promise.all([
       this.rows.loadDeliveries(tickets.map((ticket) => ticket.deliveryId)),
@@ -210,20 +348,30 @@ export class Pump {
   }
 
   private async attempt(
-    ticket: Ticket,
-    delivery: DeliveryForAttempt | undefined,
-    endpoint: EndpointForAttempt | undefined,
+    ticket: ClaimedTicket,
+    delivery: DeliveryForAttempt,
+    endpoint: EndpointForAttempt,
   ): Promise<void> {
-    const outcome = delivery?.status === 'pending' ? await this.outcomeOf(delivery, endpoint) : NOTHING_TO_DO;
-    this.outcomes.add(this.finished(ticket, delivery, outcome));
-    this.parking.leave(ticket.endpointId);
-    this.occupy(-1);
+    // Retries are counted from their start on; of the others only the row says which are critical.
+    const counted: TicketClass | null = ticket.retry ? null : delivery.critical ? 'critical' : 'normal';
+    if (counted) this.budgets.start(counted);
+    const outcome = await this.outcomeOf(delivery, endpoint);
+    if (counted) this.budgets.end(counted);
+    this.end(ticket, delivery, endpoint, outcome);
   }
 
-  private async outcomeOf(
-    delivery: DeliveryForAttempt,
+  private end(
+    ticket: ClaimedTicket,
+    delivery: DeliveryForAttempt | undefined,
     endpoint: EndpointForAttempt | undefined,
-  ): Promise<Outcome> {
+    outcome: Outcome,
+  ): void {
+    this.timed.drop(ticket.deliveryId);
+    this.outcomes.add(this.finished(ticket, delivery, endpoint, outcome));
+    this.freeSlotOf(ticket);
+  }
+
+  private async outcomeOf(delivery: DeliveryForAttempt, endpoint: EndpointForAttempt): Promise<Outcome> {
     this.metrics.dueAgeSeconds.observe(
       Math.max(0, (this.clock.now().getTime() - delivery.dueAt.getTime()) / 1000),
     );
@@ -235,15 +383,22 @@ export class Pump {
     } catch (error) {
       // A bug of ours on this row: others go on, and it is tried again, not at once.
       this.logger.error({ err: error, delivery: delivery.id }, 'attempt.broken');
-      return { attempt: null, burnsTry: false, next: { status: 'pending', place: 'waiting', inSeconds: 60 } };
+      return withoutAttempt({
+        status: 'pending',
+        place: 'waiting',
+        inSeconds: 60,
+        because: 'platform_fault',
+      });
     }
   }
 
   private finished(
-    ticket: Ticket,
+    ticket: ClaimedTicket,
     delivery: DeliveryForAttempt | undefined,
+    endpoint: EndpointForAttempt | undefined,
     outcome: Outcome,
   ): FinishedTicket {
+    const tellable = delivery?.event != null && delivery.event.type !== DELIVERY_FAILED_TYPE;
     return {
       ...ticket,
       ...outcome,
@@ -251,21 +406,24 @@ export class Pump {
       eventId: delivery?.eventId ?? NOBODY,
       trigger: delivery?.trigger ?? 'event',
       ticket: delivery?.ticket ?? 0,
+      critical: delivery?.critical ?? false,
+      orderingKey: delivery?.orderingKey ?? null,
+      orderedFailure: endpoint?.orderedFailure ?? 'skip',
+      failureIsTold: tellable && (this.options.tellsFailures || endpoint?.tellsFailures === true),
       worker: this.options.worker,
     };
   }
 
   /** Gives tickets back as they are: due now, for any worker. */
-  private async release(tickets: Ticket[]): Promise<void> {
+  private async release(tickets: ClaimedTicket[]): Promise<void> {
     for (let from = 0; from < tickets.length; from += CLAIM_MAX) {
       const some = tickets.slice(from, from + CLAIM_MAX);
       try {
-        const [deliveries] = await this.load(some);
+        const [deliveries, endpoints] = await this.load(some);
         for (const ticket of some) {
           const delivery = deliveries.get(ticket.deliveryId);
-          this.outcomes.add(
-            this.finished(ticket, delivery, delivery?.status === 'pending' ? GIVEN_BACK : NOTHING_TO_DO),
-          );
+          const outcome = delivery?.status === 'pending' ? GIVEN_BACK : NOTHING_TO_DO;
+          this.outcomes.add(this.finished(ticket, delivery, endpoints.get(ticket.endpointId), outcome));
         }
       } catch (error) {
         // Their heartbeat ends with us; another worker takes them over.
@@ -297,7 +455,9 @@ export class Pump {
   }
 
   private forget(deliveryId: string): void {
-    if (!this.claimedAgain.delete(deliveryId)) this.claimed.delete(deliveryId);
+    if (this.claimedAgain.delete(deliveryId)) return;
+    this.claimed.delete(deliveryId);
+    this.timed.drop(deliveryId);
   }
 
   /** Until somebody calls `wake`, or the poll is due. */
@@ -314,15 +474,44 @@ export class Pump {
   }
 }
 
+/** A ticket with its rows. */
+interface Loaded {
+  ticket: ClaimedTicket;
+  delivery: DeliveryForAttempt;
+  endpoint: EndpointForAttempt;
+}
+interface MaybeLoaded {
+  ticket: ClaimedTicket;
+  delivery: DeliveryForAttempt | undefined;
+  endpoint: EndpointForAttempt | undefined;
+}
+
+function hostOf(url: string): string {
+  return URL.parse(url)?.host ?? url;
+}
+
+function rateOf(endpoint: EndpointForAttempt): Omit<SlotsWanted, 'n'> {
+  const { id: endpointId, rateLimit, rateFactor, rateReducedAt } = endpoint;
+  return { endpointId, limit: rateLimit!, rateFactor, rateReducedAt };
+}
+
+/** Beyond what is kept in memory: its place in the lane stays taken, so that not the whole backlog passes by here. */
+function inTheQueue(nextInMs: number): Outcome {
+  const inSeconds = Math.max(RATE_WAIT_SECONDS_MIN, nextInMs / 1000);
+  return withoutAttempt({ status: 'pending', place: 'queued', inSeconds, because: 'rate_limit' });
+}
+
+// Longer than a round trip, so that a full rate is not asked over and over.
+const RATE_WAIT_SECONDS_MIN = 1;
+
 const NOBODY = '00000000-0000-0000-0000-000000000000';
 /** The delivery is over or gone: only its ticket is to end. */
-const NOTHING_TO_DO: Outcome = {
-  attempt: null,
-  burnsTry: false,
-  next: { status: 'cancelled', reason: 'endpoint_deleted' },
-};
-const GIVEN_BACK: Outcome = {
-  attempt: null,
-  burnsTry: false,
-  next: { status: 'pending', place: 'queued', inSeconds: 0 },
-};
+const NOTHING_TO_DO = withoutAttempt({ status: 'cancelled', reason: 'endpoint_deleted' });
+const GIVEN_BACK = withoutAttempt({ status: 'pending', place: 'queued', inSeconds: 0 });
+/** Its endpoint spends more on retries than it wants to; looked at again when the window has moved on. */
+const OVER_BUDGET = withoutAttempt({
+  status: 'pending',
+  place: 'waiting',
+  inSeconds: 10,
+  because: 'retry_budget',
+});

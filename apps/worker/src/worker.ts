@@ -1,6 +1,14 @@
 import { hostname } from 'node:os';
 import type { Config } from '@app/config';
-import { AttemptDelivery, HttpSender, KeepLanes, RecordOutcomes } from '@app/delivery';
+import type { DueNotice } from '@app/contracts';
+import {
+  AttemptDelivery,
+  HttpSender,
+  KeepLanes,
+  LaneSignals,
+  RateSlots,
+  RecordOutcomes,
+} from '@app/delivery';
 import { parseCidrs, systemClock, systemRandom } from '@app/domain';
 import type { Logger, Metrics } from '@app/observability';
 import {
@@ -9,6 +17,8 @@ import {
   partitionsRepository,
   type Database,
   endpointSecretsRepository,
+  laneStateRepository,
+  rateRepository,
   replaysRepository,
 } from '@app/persistence';
 import { DeliverQueue, DueListener } from '@app/queue';
@@ -33,7 +43,7 @@ export class Worker {
     version: string,
     database: Database,
     metrics: Metrics,
-    logger: Logger,
+    private readonly logger: Logger,
   ) {
     this.queue = new DeliverQueue(database, {
       supervise: true,
@@ -44,13 +54,22 @@ export class Worker {
       userAgent: `Posthorn/${version}`,
       onBroken: (error) => logger.error({ err: error }, 'attempt.broken'),
     });
-    this.recorder = new RecordOutcomes(database, this.queue, metrics, logger, (ids, madeWork) =>
-      this.pump.recorded(ids, madeWork),
+    const operational = config.POSTHORN_OPERATIONAL_SUBSCRIBER !== '';
+    const signals = new LaneSignals(database, systemRandom, metrics, logger, { operational });
+    this.recorder = new RecordOutcomes(
+      database,
+      this.queue,
+      signals,
+      systemRandom,
+      metrics,
+      logger,
+      (ids, madeWork) => this.pump.recorded(ids, madeWork),
     );
     this.pump = new Pump(
       this.queue,
       new PumpRepository(database),
       attempts,
+      new RateSlots(database),
       this.recorder,
       metrics,
       logger,
@@ -58,21 +77,37 @@ export class Worker {
       {
         concurrency: config.WORKER_CONCURRENCY,
         concurrencyPerEndpoint: config.WORKER_CONCURRENCY_PER_ENDPOINT,
+        concurrencyPerHost: config.WORKER_CONCURRENCY_PER_HOST,
+        tellsFailures: operational,
         worker: `${hostname()}:${process.pid}`,
       },
     );
+    const lanes = new KeepLanes(database, this.queue, systemRandom, metrics, logger);
     this.listener = new DueListener(
       config.DATABASE_URL,
-      () => this.pump.wake(),
+      (notice) => this.noticed(notice, lanes),
       (error) => logger.warn({ err: error }, 'listen.lost'),
     );
-    const lanes = new KeepLanes(database, this.queue, metrics);
     const replays = new ReplayRunner(database, this.queue);
     this.maintenance = new Maintenance(
       [
         { name: 'cancel-stopped', everyMs: 1000, runOnce: () => lanes.cancelStopped() },
         { name: 'cancel-long-stopped', everyMs: 300_000, runOnce: () => lanes.cancelLongStopped() },
         { name: 'promote-stalled', everyMs: 1000, runOnce: () => lanes.promoteStalled() },
+        { name: 'probes', everyMs: 500, runOnce: () => lanes.sendProbes() },
+        { name: 'sideline', everyMs: 1000, runOnce: () => lanes.sideline(this.pump.saturated()) },
+        { name: 'expire-held', everyMs: 60_000, runOnce: () => lanes.expireHeld() },
+        { name: 'free-keys', everyMs: 60_000, runOnce: () => lanes.freeKeys() },
+        {
+          name: 'rate-slots',
+          everyMs: 3_600_000,
+          runOnce: () => rateRepository.deleteUnused(database, 5000),
+        },
+        {
+          name: 'lane-transitions',
+          everyMs: 600_000,
+          runOnce: () => laneStateRepository.deleteOldTransitions(database, config.RETENTION_DAYS, 5000),
+        },
         { name: 'replays', everyMs: 1000, runOnce: async () => ((await replays.runOnce()) ? 1 : 0) },
         { name: 'measure', everyMs: 10_000, runOnce: () => lanes.measure() },
         { name: 'reconcile', everyMs: 60_000, runOnce: () => lanes.reconcile() },
@@ -103,6 +138,14 @@ export class Worker {
       metrics,
       logger,
     );
+  }
+
+  /** Something is due, or a lane may promote: the loops would find it too, a little later. */
+  private noticed(notice: DueNotice, lanes: KeepLanes): void {
+    this.pump.wake();
+    if (notice === 'tickets') return;
+    const promoted = notice === 'lanes' ? lanes.promoteStalled() : lanes.promote([...notice.endpointIds]);
+    promoted.catch((error: unknown) => this.logger.warn({ err: error, lanes: 1 }, 'promotion.failed'));
   }
 
   async start(): Promise<void> {

@@ -82,6 +82,19 @@ export const VARIABLES = {
     max: 1024,
     about: 'Of these, to one endpoint at most: a hanging one leaves the other slots free.',
   },
+  WORKER_CONCURRENCY_PER_HOST: {
+    kind: 'integer',
+    default: 128,
+    min: 1,
+    max: 4096,
+    about: 'Of these, to one host and port at most, whoever its endpoints belong to.',
+  },
+  POSTHORN_OPERATIONAL_SUBSCRIBER: {
+    kind: 'text',
+    default: '',
+    about:
+      'The subscriber (sub_… or external id) that is sent operational events: endpoint.failing, endpoint.disabled, endpoint.recovered, delivery.failed. Empty: nobody.',
+  },
   DATABASE_POOL_MAX: {
     kind: 'integer',
     default: 12,

@@ -45,7 +45,10 @@ const PROMISES: Record<string, { says: string; prefix?: IdPrefix }> = {
   held_without_ticket: { says: 'no held delivery has a ticket', prefix: 'dlv' },
   ticket_has_delivery: { says: 'every ticket is of a delivery that exists', prefix: 'dlv' },
   finished_without_ticket: { says: 'no finished delivery has a ticket', prefix: 'dlv' },
-  lanes_exact: { says: 'every lane counts what is queued and held', prefix: 'ep' },
+  lanes_exact: { says: 'every lane counts what is queued, held and waiting', prefix: 'ep' },
+  ordered_have_turns: { says: 'everything ordered has a turn to wait for', prefix: 'dlv' },
+  one_turn_each: { says: 'of an ordering key at most one delivery is in the queue', prefix: 'ep' },
+  circuits_have_probes: { says: 'every half-open circuit has its probe', prefix: 'ep' },
   endpoints_have_lanes: { says: 'every endpoint has a lane', prefix: 'ep' },
   stopped_endpoints_quiet: {
     says: 'nothing is pending for a stopped endpoint for more than a minute',

@@ -12,7 +12,9 @@ const delivery = (overrides: Partial<LockedDelivery>): LockedDelivery => ({
   due: true,
   updatedAt: new Date(0),
   stopped: null,
-  closed: false,
+  closed: null,
+  critical: false,
+  orderingKey: null,
   stored: true,
   ...overrides,
 });
@@ -39,7 +41,9 @@ describe('decideResend', () => {
       { kind: 'leave', because: 'in_flight' },
     ],
     ['held in an open lane', { place: 'held' }, 'none', { kind: 'give_place' }],
-    ['held in a paused lane', { place: 'held', closed: true }, 'none', { kind: 'leave', because: 'paused' }],
+    ['held in a paused lane', { place: 'held', closed: 'paused' }, 'none', { kind: 'leave', because: 'paused' }],
+    ['held by a circuit', { place: 'held', closed: 'circuit' }, 'none', { kind: 'leave', because: 'circuit' }],
+    ['behind others in order', { place: 'held', orderingKey: 'k' }, 'none', { kind: 'leave', because: 'order' }],
     [
       'of a disabled endpoint',
       { status: 'failed', place: null, stopped: 'endpoint_disabled' },
@@ -56,7 +60,7 @@ describe('decideResend', () => {
       status: fc.constantFrom<LockedDelivery['status']>('pending', 'delivered', 'failed', 'cancelled'),
       place: fc.constantFrom<LockedDelivery['place']>('queued', 'held', 'waiting'),
       due: fc.boolean(),
-      closed: fc.boolean(),
+      closed: fc.constantFrom<LockedDelivery['closed']>(null, 'paused', 'circuit'),
       stored: fc.boolean(),
       stopped: fc.constantFrom<LockedDelivery['stopped']>(
         null,

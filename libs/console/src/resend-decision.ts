@@ -11,7 +11,7 @@ export type ResendDecision =
   /** Held in an open lane: gets a place, also above the window. One person asking for one delivery may do that. */
   | { kind: 'give_place' }
   /** Pending as well as it can be: nothing is done. */
-  | { kind: 'leave'; because: 'in_flight' | 'due' | 'paused' }
+  | { kind: 'leave'; because: 'in_flight' | 'due' | 'paused' | 'circuit' | 'order' }
   | { kind: 'refuse'; detail: string };
 
 const STOPPED: Record<NonNullable<LockedDelivery['stopped']>, string> = {
@@ -30,7 +30,8 @@ export function decideResend(delivery: LockedDelivery, ticket: TicketState): Res
   if (delivery.status !== 'pending') return { kind: 'start_again' };
   switch (delivery.place) {
     case 'held':
-      return delivery.closed ? { kind: 'leave', because: 'paused' } : { kind: 'give_place' };
+      if (delivery.closed) return { kind: 'leave', because: delivery.closed };
+      return delivery.orderingKey === null ? { kind: 'give_place' } : { kind: 'leave', because: 'order' };
     case 'queued':
     case 'waiting':
       // A new ticket would stand at the end of the queue: one that is due already is better off with its own.

@@ -1,6 +1,8 @@
 import type { Scope } from '@app/contracts';
+import { ticketPriority } from '@app/domain';
 import {
   acceptRepository,
+  orderingRepository,
   recordRepository,
   resendRepository,
   type LockedDelivery,
@@ -9,7 +11,7 @@ import {
 import type { DeliverQueue } from '@app/queue';
 import { decideResend, type ResendDecision } from './resend-decision.js';
 
-export type ResendQueue = Pick<DeliverQueue, 'insert' | 'withdraw'>;
+export type ResendQueue = Pick<DeliverQueue, 'insert' | 'withdraw' | 'notify'>;
 
 /** What became of one delivery: `queued` and `brought_forward` are due now, `skipped` was not this caller's to move. */
 export type ResendOutcome =
@@ -65,10 +67,23 @@ export async function resendDeliveries(
   const due: Move[] = [];
   for (const { delivery, place } of forward)
     if (tickets.has(delivery.id) && !withdrawn.has(delivery.id)) outcomes.set(delivery.id, IN_FLIGHT);
-    else due.push({ delivery, place, outcome: delivery.closed ? FORWARD_BUT_PAUSED : BROUGHT_FORWARD });
+    else
+      due.push({
+        delivery,
+        place,
+        outcome: delivery.closed ? FORWARD_BUT_CLOSED[delivery.closed] : BROUGHT_FORWARD,
+      });
   for (const delivery of lift) due.push({ delivery, place: 'queued', outcome: GIVEN_A_PLACE });
   await raiseLanes(tx, lift);
-  due.push(...(await takePlaces(tx, again)));
+  due.push(
+    ...(await takePlaces(
+      tx,
+      again.filter(({ orderingKey }) => orderingKey === null),
+    )),
+  );
+  const ordered = again.filter(({ orderingKey }) => orderingKey !== null);
+  for (const delivery of ordered) due.push({ delivery, place: 'held', outcome: IN_ORDER });
+  await takeTurns(tx, queue, ordered);
 
   const rows = due.map(({ delivery, place }) => ({
     id: delivery.id,
@@ -79,7 +94,11 @@ export async function resendDeliveries(
   const ready = due.filter(({ place }) => place !== 'held');
   await queue.insert(
     tx,
-    ready.map(({ delivery }) => ({ deliveryId: delivery.id, endpointId: delivery.endpointId })),
+    ready.map(({ delivery }) => ({
+      deliveryId: delivery.id,
+      endpointId: delivery.endpointId,
+      priority: ticketPriority({ critical: delivery.critical, trigger: request.trigger }),
+    })),
     { notify: true },
   );
   for (const { delivery, outcome } of due) outcomes.set(delivery.id, outcome);
@@ -97,10 +116,17 @@ const BROUGHT_FORWARD: ResendOutcome = {
   result: 'brought_forward',
   detail: 'It was to be sent later and is due now instead. Its retry schedule goes on from where it was.',
 };
-const FORWARD_BUT_PAUSED: ResendOutcome = {
-  result: 'held',
-  detail:
-    'It was to be sent later and is due now instead, but its endpoint is paused: it is sent when that is resumed.',
+const FORWARD_BUT_CLOSED: Record<'paused' | 'circuit', ResendOutcome> = {
+  paused: {
+    result: 'held',
+    detail:
+      'It was to be sent later and is due now instead, but its endpoint is paused: it is sent when that is resumed.',
+  },
+  circuit: {
+    result: 'held',
+    detail:
+      'It was to be sent later and is due now instead, but the circuit of its endpoint is open: it is sent when a probe succeeds.',
+  },
 };
 const GIVEN_A_PLACE: ResendOutcome = {
   result: 'brought_forward',
@@ -109,6 +135,10 @@ const GIVEN_A_PLACE: ResendOutcome = {
 const IN_FLIGHT: ResendOutcome = {
   result: 'in_flight',
   detail: 'An attempt is being made right now; nothing was added to it.',
+};
+const IN_ORDER: ResendOutcome = {
+  result: 'queued',
+  detail: 'It is pending again and goes when its turn among the deliveries of its ordering key has come.',
 };
 const HELD: ResendOutcome = {
   result: 'held',
@@ -122,6 +152,13 @@ function outcomeOf(decision: Extract<ResendDecision, { kind: 'leave' | 'refuse' 
       return IN_FLIGHT;
     case 'due':
       return { result: 'queued', detail: 'It was due already and keeps its turn.' };
+    case 'circuit':
+      return {
+        result: 'held',
+        detail: 'The circuit of its endpoint is open: it stays held and is sent when a probe succeeds.',
+      };
+    case 'order':
+      return { result: 'held', detail: 'It waits for those before it with the same ordering key.' };
     case 'paused':
       return {
         result: 'held',
@@ -138,10 +175,51 @@ async function withdraw(tx: Tx, queue: ResendQueue, deliveries: LockedDelivery[]
   );
 }
 
+/** Those of an ordering key wait for their turn, also the one that blocked it. Keys before lanes; a worker gives the places. */
+async function takeTurns(tx: Tx, queue: ResendQueue, deliveries: LockedDelivery[]): Promise<void> {
+  if (deliveries.length === 0) return;
+  const keys = new Map(
+    deliveries.map(({ endpointId, subscriberId, orderingKey: key }) => [
+      `${endpointId} ${key}`,
+      { endpointId, subscriberId, key: key! },
+    ]),
+  );
+  await orderingRepository.enter(tx, [...keys.values()]);
+  await orderingRepository.settle(
+    tx,
+    deliveries.map(({ id, endpointId, orderingKey }) => ({
+      endpointId,
+      key: orderingKey!,
+      deliveryId: id,
+      state: 'ready',
+    })),
+  );
+  const lanes = countByEndpoint(deliveries);
+  await recordRepository.settleLanes(
+    tx,
+    lanes.map(([endpointId, n]) => ({
+      endpointId,
+      queued: 0,
+      held: n,
+      waiting: 0,
+      successes: 0,
+      troubled: false,
+    })),
+  );
+  await queue.notify(tx, { endpointIds: lanes.map(([endpointId]) => endpointId) });
+}
+
 /** Held ones that get a place above the window: out of the one count, into the other. */
 async function raiseLanes(tx: Tx, lifted: LockedDelivery[]): Promise<void> {
   if (lifted.length === 0) return;
-  const changes = countByEndpoint(lifted).map(([endpointId, n]) => ({ endpointId, queued: n, held: -n }));
+  const changes = countByEndpoint(lifted).map(([endpointId, n]) => ({
+    endpointId,
+    queued: n,
+    held: -n,
+    waiting: 0,
+    successes: 0,
+    troubled: false,
+  }));
   await recordRepository.settleLanes(tx, changes);
 }
 

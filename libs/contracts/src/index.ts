@@ -2,12 +2,15 @@
 import 'reflect-metadata';
 export * from './deliver.job.js';
 export * from './error-codes.js';
+export * from './failure-meanings.js';
 export * from './limits.js';
+export * from './operational-events.js';
 export * from './scopes.js';
 export * from './dto/publish-event.dto.js';
 export * from './dto/delivery.dto.js';
 export * from './dto/delivery-timeline.dto.js';
 export * from './dto/event-read.dto.js';
+export * from './dto/explanation.dto.js';
 export * from './dto/replay.dto.js';
 export * from './dto/retry-policy.dto.js';
 export * from './dto/endpoint-secret.dto.js';

@@ -4,17 +4,40 @@ import {
   decide,
   deliveryBody,
   newId,
+  parseRetryAfter,
   toPublicId,
   type Clock,
+  type Decision,
   type Random,
+  type ReceiverDirective,
+  type RetryPolicy,
 } from '@app/domain';
 import type { AttemptRecord, DeliveryForAttempt, EndpointForAttempt, OutcomeRecord } from '@app/persistence';
 import { sign } from '@app/signing';
+import type { DisabledBecause } from './lane-signals.js';
 import { BASE64_PREFIX, excerpt } from './http/excerpt.js';
 import type { SendRequest, SendResult } from './http/http-sender.js';
 
 /** What came of one ticket: what is to be written about its delivery, and the attempt if one was made. */
-export type Outcome = Pick<OutcomeRecord, 'next' | 'attempt' | 'burnsTry'>;
+export type Outcome = Pick<OutcomeRecord, 'next' | 'attempt' | 'burnsTry'> & {
+  /** How long the receiver asked us to wait. */
+  retryAfterSeconds: number | null;
+  /** The endpoint is to be disabled for what the receiver said. */
+  disable: DisabledBecause | null;
+};
+
+/** An outcome without a request: burns nothing. */
+export function withoutAttempt(next: Outcome['next']): Outcome {
+  return { next, attempt: null, burnsTry: false, retryAfterSeconds: null, disable: null };
+}
+
+/** The policy of one delivery: its endpoint's own, else its event type's, else the default. */
+export function policyOf(
+  delivery: Pick<DeliveryForAttempt, 'retryPolicy'>,
+  endpoint: Pick<EndpointForAttempt, 'retryPolicy'>,
+): RetryPolicy {
+  return endpoint.retryPolicy ?? delivery.retryPolicy ?? DEFAULT_RETRY_POLICY;
+}
 
 /** The only way out; `HttpSender` in production. */
 export interface Sender {
@@ -41,7 +64,11 @@ export class AttemptDelivery {
       this.broken(error),
     );
     const attempt = this.recordOf(result, endpoint!, startedAt);
-    return { attempt, ...this.next(result, delivery) };
+    const tookMs = attempt.finishedAt.getTime() - startedAt.getTime();
+    const said = this.next(result, delivery, endpoint!, tookMs);
+    // What the receiver said in words outweighs its status: the two are of one class on record.
+    if (said.next.status === 'failed') attempt.failure = said.next.failure;
+    return { attempt, ...said };
   }
 
   /** A bug of ours on this row: told, recorded as our fault, tried again ever later; others go on. */
@@ -77,25 +104,42 @@ export class AttemptDelivery {
       'posthorn-attempt': String(delivery.attempts + 1),
     };
     if (delivery.event?.traceparent) headers.traceparent = delivery.event.traceparent;
-    return this.sender.send({ url: endpoint.url, headers, body, deadlineMs: endpoint.timeoutMs });
+    const { timeoutSeconds } = policyOf(delivery, endpoint);
+    const deadlineMs = timeoutSeconds === undefined ? endpoint.timeoutMs : timeoutSeconds * 1000;
+    return this.sender.send({ url: endpoint.url, headers, body, deadlineMs });
   }
 
-  private next(result: SendResult, delivery: DeliveryForAttempt): Pick<Outcome, 'next' | 'burnsTry'> {
-    const burnsTry = result.failure === null || FAILURES[result.failure].chargeTo !== 'platform';
+  private next(
+    result: SendResult,
+    delivery: DeliveryForAttempt,
+    endpoint: EndpointForAttempt,
+    tookMs: number,
+  ): Omit<Outcome, 'attempt'> {
+    const { failure } = result;
+    const burnsTry = failure === null || FAILURES[failure].chargeTo !== 'platform';
+    const retryAfterSeconds = parseRetryAfter(headerOf(result, 'retry-after'), this.clock.now().getTime());
+    const directive = directiveOf(result);
+    const decision = decide(
+      { failure, retryAfterSeconds, directive },
+      {
+        triesDone: delivery.tries + (burnsTry ? 1 : 0),
+        platformFaults: delivery.faults,
+        ageSeconds: delivery.ageSeconds + tookMs / 1000,
+      },
+      policyOf(delivery, endpoint),
+      this.random,
+    );
     // A test answers a person who waits for it: one attempt, no schedule.
-    if (result.failure !== null && burnsTry && delivery.trigger === 'test')
-      return { burnsTry, next: { status: 'failed', failure: result.failure } };
-    const history = {
-      triesDone: delivery.tries + (burnsTry ? 1 : 0),
-      platformFaults: delivery.faults,
-      ageSeconds: 0,
+    const onlyOnce = delivery.trigger === 'test' && burnsTry && failure !== null;
+    const next: Outcome['next'] = onlyOnce
+      ? { status: 'failed', failure, gaveUp: 'attempts_exhausted' }
+      : nextOf(decision);
+    return {
+      burnsTry,
+      retryAfterSeconds,
+      next,
+      disable: 'disable' in decision ? (decision.disable ?? null) : null,
     };
-    const outcome = { failure: result.failure, retryAfterSeconds: null, directive: null };
-    const decision = decide(outcome, history, DEFAULT_RETRY_POLICY, this.random);
-    if (decision.status === 'delivered') return { burnsTry, next: { status: 'delivered' } };
-    if (decision.status === 'failed')
-      return { burnsTry, next: { status: 'failed', failure: decision.failure } };
-    return { burnsTry, next: { status: 'pending', place: 'waiting', inSeconds: decision.retryInSeconds } };
   }
 
   private recordOf(result: SendResult, endpoint: EndpointForAttempt, startedAt: Date): AttemptRecord {
@@ -124,14 +168,44 @@ export class AttemptDelivery {
   }
 }
 
+function nextOf(decision: Decision): Outcome['next'] {
+  if (decision.status === 'delivered') return { status: 'delivered' };
+  if (decision.status === 'failed')
+    return { status: 'failed', failure: decision.failure, gaveUp: decision.gaveUp };
+  return {
+    status: 'pending',
+    place: 'waiting',
+    inSeconds: decision.retryInSeconds,
+    because: decision.reason,
+  };
+}
+
+function headerOf(result: SendResult, name: string): string | undefined {
+  return result.responseHeaders?.[name];
+}
+
+function directiveOf(result: SendResult): ReceiverDirective | null {
+  const value = headerOf(result, 'webhook-delivery')?.trim().toLowerCase();
+  return value === 'disable' || value === 'abort-message' ? value : null;
+}
+
 /** Why no request is made, or null. Burns no attempt: waiting is not failing. */
-function gate(delivery: DeliveryForAttempt, endpoint: EndpointForAttempt | undefined): Outcome | null {
-  const without = (next: Outcome['next']): Outcome => ({ next, attempt: null, burnsTry: false });
-  if (!endpoint) return without({ status: 'cancelled', reason: 'endpoint_deleted' });
-  if (endpoint.stopped) return without({ status: 'cancelled', reason: endpoint.stopped });
-  if (endpoint.paused) return without({ status: 'pending', place: 'held', inSeconds: 0 });
+export function gate(delivery: DeliveryForAttempt, endpoint: EndpointForAttempt | undefined): Outcome | null {
+  if (!endpoint) return withoutAttempt({ status: 'cancelled', reason: 'endpoint_deleted' });
+  if (endpoint.stopped) return withoutAttempt({ status: 'cancelled', reason: endpoint.stopped });
   // Retention never drops a day with pending deliveries; an operator's hand may have.
-  if (!delivery.event) return without({ status: 'failed', failure: 'internal' });
-  if (endpoint.secrets.length === 0) return without({ status: 'failed', failure: 'config_invalid' });
+  if (!delivery.event)
+    return withoutAttempt({ status: 'failed', failure: 'internal', gaveUp: 'platform_faults' });
+  if (delivery.ageSeconds > policyOf(delivery, endpoint).ageMaxSeconds)
+    return withoutAttempt({ status: 'failed', failure: 'expired', gaveUp: 'too_old' });
+  if (endpoint.paused || isShut(endpoint, delivery))
+    return withoutAttempt({ status: 'pending', place: 'held', inSeconds: 0 });
+  if (endpoint.secrets.length === 0)
+    return withoutAttempt({ status: 'failed', failure: 'config_invalid', gaveUp: 'permanent' });
   return null;
+}
+
+/** The circuit lets nothing through but its probe, and a test: somebody wants to know whether it works again. */
+function isShut({ circuit, probeId }: EndpointForAttempt, { id, trigger }: DeliveryForAttempt): boolean {
+  return circuit !== 'closed' && trigger !== 'test' && probeId !== id;
 }

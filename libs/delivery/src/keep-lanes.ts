@@ -1,20 +1,29 @@
-import type { Metrics } from '@app/observability';
-import { lanesRepository, type Database } from '@app/persistence';
+import { DEFAULT_RETRY_POLICY, ticketPriority, type Random } from '@app/domain';
+import type { Logger, Metrics } from '@app/observability';
+import { lanesRepository, laneStateRepository, orderingRepository, type Database } from '@app/persistence';
 import type { DeliverQueue } from '@app/queue';
+import { tellTransition } from './lane-signals.js';
 import { promoteHeld } from './promote-held.js';
+import { sendProbe } from './send-probe.js';
 
 // Small enough that its locks are felt by nobody, large enough that a disabled endpoint's backlog ends in seconds.
 const BATCH = 1000;
+const LANES_MAX = 100;
 
 /**
- * The loop behind the lanes: ends what may not be sent any more, promotes what no T2 promoted, and compares counts and
- * tickets with the table. Each method is one bounded round and answers how much it changed.
+ * The loop behind the lanes: ends what may not be sent any more, promotes what no T2 promoted, sends probes, and compares
+ * counts and tickets with the table. Each method is one bounded round and answers how much it changed.
  */
 export class KeepLanes {
+  /** Where the last round of stalled lanes ended: lanes that stay stalled must not hide others. */
+  private stalledAfter: string | null = null;
+
   constructor(
     private readonly database: Database,
-    private readonly queue: Pick<DeliverQueue, 'insert'>,
+    private readonly queue: Pick<DeliverQueue, 'insert' | 'withdraw'>,
+    private readonly random: Random,
     private readonly metrics: Metrics,
+    private readonly logger: Logger,
   ) {}
 
   /** Pending deliveries of endpoints that were just disabled or deleted become cancelled. */
@@ -29,19 +38,59 @@ export class KeepLanes {
 
   /** Held deliveries of open lanes that have room: after a resume, or when the worker that should have died. */
   async promoteStalled(): Promise<number> {
-    const stalled = await lanesRepository.findStalled(this.database, 100);
-    if (stalled.length === 0) return 0;
-    return promoteHeld(
-      this.database,
-      this.queue,
-      stalled.map((endpointId) => ({ endpointId })),
-    );
+    const stalled = await lanesRepository.findStalled(this.database, this.stalledAfter, LANES_MAX);
+    this.stalledAfter = stalled.length === LANES_MAX ? stalled[LANES_MAX - 1] : null;
+    return stalled.length === 0 ? 0 : this.promote(stalled);
+  }
+
+  /** Held deliveries of these lanes, as far as they have room. */
+  promote(endpointIds: string[]): Promise<number> {
+    return promoteHeld(this.database, this.queue, endpointIds);
+  }
+
+  /** A probe for each circuit whose time has come. */
+  async sendProbes(): Promise<number> {
+    let sent = 0;
+    for (const endpointId of await laneStateRepository.findProbes(this.database, LANES_MAX)) {
+      const transition = await sendProbe(this.database, this.queue, this.random, endpointId);
+      if (!transition) continue;
+      tellTransition(this.metrics, this.logger, transition);
+      sent++;
+    }
+    return sent;
+  }
+
+  /**
+   * Takes retries that are due out of the queue where they could not be made anyway: their circuit is not closed, or a
+   * worker says that the endpoint has more due than it may start. Else every claim would step over them, one by one.
+   */
+  async sideline(saturated: readonly string[]): Promise<number> {
+    const shut = await lanesRepository.findShut(this.database, LANES_MAX);
+    const lanes = [...new Set([...shut, ...saturated.slice(0, LANES_MAX)])];
+    if (lanes.length === 0) return 0;
+    return this.database.hotTransaction(async (tx) => {
+      const due = await lanesRepository.lockDueRetries(tx, lanes, BATCH);
+      if (due.length === 0) return 0;
+      const withdrawn = await this.queue.withdraw(tx, due);
+      const held = due.filter((id) => withdrawn.has(id));
+      if (held.length > 0) await lanesRepository.holdRetries(tx, held);
+      return held.length;
+    });
+  }
+
+  /** Held deliveries that have become too old for their policy fail: their age goes on while a circuit is open. */
+  expireHeld(): Promise<number> {
+    return this.database.transaction(async (tx) => {
+      const ids = await lanesRepository.lockExpired(tx, DEFAULT_RETRY_POLICY.ageMaxSeconds, BATCH);
+      if (ids.length > 0) await lanesRepository.expire(tx, ids);
+      return ids.length;
+    });
   }
 
   /** Corrects lanes whose counts are not those of the table. Should find none. */
   async reconcile(): Promise<number> {
     let corrected = 0;
-    for (const endpointId of await lanesRepository.findInexact(this.database, 100))
+    for (const endpointId of await lanesRepository.findInexact(this.database, LANES_MAX))
       if (await this.database.transaction((tx) => lanesRepository.correct(tx, endpointId))) corrected++;
     this.metrics.lanesReconciled.inc(corrected);
     return corrected;
@@ -51,16 +100,23 @@ export class KeepLanes {
   async restoreTickets(): Promise<number> {
     const restored = await this.database.transaction(async (tx) => {
       const found = await lanesRepository.findTicketless(tx, BATCH);
-      const tickets = found.map(({ id, endpointId, inSeconds }) => ({
+      const tickets = found.map(({ id, ...ticket }) => ({
+        ...ticket,
         deliveryId: id,
-        endpointId,
-        inSeconds,
+        priority: ticketPriority(ticket),
       }));
       await this.queue.insert(tx, tickets, { notify: true });
       return found.length;
     });
     this.metrics.ticketsRestored.inc(restored);
     return restored;
+  }
+
+  /** Frees ordering keys whose delivery has ended without saying so. Should find none. */
+  async freeKeys(): Promise<number> {
+    const freed = await this.database.transaction((tx) => orderingRepository.freeStale(tx, BATCH));
+    this.metrics.orderingKeysFreed.inc(freed.length);
+    return freed.length;
   }
 
   /** Sets the gauges that only the database knows. */
@@ -70,6 +126,7 @@ export class KeepLanes {
     this.metrics.deliveriesHeld.set(figures.held);
     this.metrics.oldestDueSeconds.set(figures.oldestDueSeconds);
     this.metrics.defaultPartitionRows.set(figures.strays);
+    this.metrics.circuitsOpen.set(figures.open);
     return 0;
   }
 }

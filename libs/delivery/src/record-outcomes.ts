@@ -2,23 +2,48 @@ import type { Logger, Metrics } from '@app/observability';
 import {
   isConnectionFailure,
   isDataError,
+  noticesRepository,
+  orderingRepository,
   recordRepository,
   violatedUnique,
   type Database,
   type LaneChange,
   type LaneRoom,
+  type NewNotice,
+  type OrderingKeyChange,
   type OutcomeRecord,
   type RecordedOutcome,
   type Tx,
 } from '@app/persistence';
 import type { DeliverQueue, NewTicket, Ticket } from '@app/queue';
-import { toPublicId } from '@app/domain';
-import { promoteHeld } from './promote-held.js';
+import {
+  FAILURES,
+  newId,
+  ticketPriority,
+  toPublicId,
+  uuidTimeMs,
+  type FailureClass,
+  type Random,
+  type Trigger,
+} from '@app/domain';
+import type { DisabledBecause, EndpointSignals, LaneSignals } from './lane-signals.js';
+import { promoteHeld, unchanged } from './promote-held.js';
 
 /** A finished ticket, as the pump hands it over. */
 export interface FinishedTicket extends OutcomeRecord {
   eventId: string;
-  trigger: string;
+  trigger: Trigger;
+  critical: boolean;
+  /** Whose turn it was among the deliveries of its endpoint; null when it waits for nobody. */
+  orderingKey: string | null;
+  /** What a failure for good means for those behind it. */
+  orderedFailure: 'block' | 'skip';
+  /** How long the receiver asked us to wait. */
+  retryAfterSeconds: number | null;
+  /** The endpoint is to be disabled for what the receiver said. */
+  disable: DisabledBecause | null;
+  /** Somebody is to be told when it fails for good. */
+  failureIsTold: boolean;
 }
 
 // One commit's fsync serves a whole group. Above the slots of a worker: a burst of quick receivers is one group.
@@ -44,6 +69,8 @@ export class RecordOutcomes {
   constructor(
     private readonly database: Database,
     private readonly queue: Pick<DeliverQueue, 'settle' | 'insert' | 'notify'>,
+    private readonly lanes: Pick<LaneSignals, 'apply'>,
+    private readonly random: Random,
     private readonly metrics: Metrics,
     private readonly logger: Logger,
     /** Called when tickets are no longer this worker's, whatever became of them. */
@@ -103,7 +130,7 @@ export class RecordOutcomes {
   private async recordGroup(group: FinishedTicket[]): Promise<void> {
     const end = this.metrics.recordSeconds.startTimer();
     this.metrics.recordGroupSize.observe(group.length);
-    const { rows, room, madeWork } = await this.database.hotTransaction((tx) => this.record(tx, group));
+    const { rows, lanes, madeWork } = await this.database.hotTransaction((tx) => this.record(tx, group));
     end();
     this.onRecorded(
       group.map((outcome) => outcome.deliveryId),
@@ -111,10 +138,27 @@ export class RecordOutcomes {
     );
     const byId = new Map(rows.map((row) => [row.id, row]));
     for (const outcome of group) this.tell(outcome, byId.get(outcome.deliveryId));
-    // These outcomes are written, whatever becomes of the promotion: a loop makes up for one that fails.
-    if (room.length > 0)
-      await promoteHeld(this.database, this.queue, room).catch((error: unknown) =>
-        this.logger.warn({ err: error, lanes: room.length }, 'promotion.failed'),
+    // These outcomes are written, whatever becomes of what follows from them: loops make up for what fails.
+    await this.follow(group, byId, lanes).catch((error: unknown) =>
+      this.logger.warn({ err: error, lanes: lanes.length }, 'promotion.failed'),
+    );
+  }
+
+  /** Tells the lanes what happened, and gives places where there is room now. */
+  private async follow(
+    group: FinishedTicket[],
+    byId: Map<string, RecordedOutcome>,
+    lanes: (LaneRoom & { turns: boolean })[],
+  ): Promise<void> {
+    const attentive = new Set(lanes.filter((lane) => lane.attentive).map((lane) => lane.endpointId));
+    if (attentive.size > 0)
+      await this.lanes.apply(signalsOf(group, byId).filter(({ endpointId }) => attentive.has(endpointId)));
+    const open = lanes.filter((lane) => lane.promote > 0 || lane.attentive || lane.turns);
+    if (open.length > 0)
+      await promoteHeld(
+        this.database,
+        this.queue,
+        open.map(({ endpointId }) => endpointId),
       );
   }
 
@@ -122,8 +166,15 @@ export class RecordOutcomes {
   private async record(
     tx: Tx,
     group: FinishedTicket[],
-  ): Promise<{ rows: RecordedOutcome[]; room: LaneRoom[]; madeWork: boolean }> {
+  ): Promise<{ rows: RecordedOutcome[]; lanes: (LaneRoom & { turns: boolean })[]; madeWork: boolean }> {
+    // Not waited for: the connection is in pipeline mode, so the next statement follows at once.
+    const locked = recordRepository.lock(
+      tx,
+      group.map((outcome) => outcome.deliveryId),
+    );
+    locked.catch(() => undefined);
     const rows = await recordRepository.record(tx, group);
+    await locked;
     const byId = new Map(rows.map((row) => [row.id, row]));
     // A ticket ends with its outcome, or because its delivery is over or gone. Any other is somebody else's by now.
     const ending = group.filter((outcome) => {
@@ -141,18 +192,26 @@ export class RecordOutcomes {
           deliveryId: outcome.deliveryId,
           endpointId: outcome.endpointId,
           inSeconds: outcome.next.inSeconds,
+          priority: ticketPriority({ critical: outcome.critical, trigger: triggerAfter(outcome) }),
         });
     const madeWork = next.some((ticket) => !ticket.inSeconds);
-    const changes = laneChanges(group, byId);
+    const applied = group.filter((outcome) => byId.get(outcome.deliveryId)?.applied);
+    const changes = laneChanges(applied, byId);
+    const turns = turnsOver(applied);
+    const notices = applied.flatMap((outcome) => failureNotice(outcome, this.random));
 
     let room: LaneRoom[] = [];
     const works: (() => Promise<unknown>)[] = [];
     if (ending.length > 0) works.push(() => this.queue.settle(tx, ending.map(ticketOf)));
     if (next.length > 0) works.push(() => this.queue.insert(tx, next, { notify: false }));
-    if (madeWork) works.push(() => this.queue.notify(tx));
+    if (madeWork) works.push(() => this.queue.notify(tx, 'tickets'));
+    if (notices.length > 0) works.push(() => noticesRepository.add(tx, notices));
+    if (turns.length > 0) works.push(() => orderingRepository.settle(tx, turns));
     if (changes.length > 0) works.push(async () => (room = await recordRepository.settleLanes(tx, changes)));
     await tx.commitWith(works);
-    return { rows, room: room.filter((lane) => lane.promote > 0), madeWork };
+    const turning = new Set(turns.map(({ endpointId }) => endpointId));
+    const lanes = room.map((lane) => ({ ...lane, turns: turning.has(lane.endpointId) }));
+    return { rows, lanes, madeWork };
   }
 
   /** Answers whether to give up for now: only while stopping, when the tickets' expiry will bring them back. */
@@ -230,22 +289,83 @@ export class RecordOutcomes {
 
 const REFUSED_NOTE = 'the response could not be stored';
 
-/** What this group changes in each lane that it changes. */
-function laneChanges(group: FinishedTicket[], byId: Map<string, RecordedOutcome>): LaneChange[] {
+/** What these applied outcomes change in each lane. */
+function laneChanges(applied: FinishedTicket[], byId: Map<string, RecordedOutcome>): LaneChange[] {
   const changes = new Map<string, LaneChange>();
-  const count = (endpointId: string, place: string | null, by: number): void => {
+  for (const outcome of applied) {
+    const { endpointId, next } = outcome;
     let change = changes.get(endpointId);
-    if (!change) changes.set(endpointId, (change = { endpointId, queued: 0, held: 0 }));
-    if (place === 'queued') change.queued += by;
-    else if (place === 'held') change.held += by;
-  };
-  for (const { deliveryId, endpointId, next } of group) {
-    const row = byId.get(deliveryId);
-    if (!row?.applied) continue;
-    count(endpointId, row.oldPlace, -1);
-    if (next.status === 'pending') count(endpointId, next.place, 1);
+    if (!change) changes.set(endpointId, (change = unchanged(endpointId)));
+    count(change, byId.get(outcome.deliveryId)!.oldPlace, -1);
+    if (next.status === 'pending') count(change, next.place, 1);
+    const said = verdictOf(outcome);
+    if (said === 'success') change.successes++;
+    if (said === 'failure' || outcome.disable) change.troubled = true;
   }
-  return [...changes.values()].filter((change) => change.queued !== 0 || change.held !== 0);
+  return [...changes.values()];
+}
+
+function count(change: LaneChange, place: 'queued' | 'held' | 'waiting' | null, by: number): void {
+  if (place !== null) change[place] += by;
+}
+
+/** What an attempt says of its receiver: nothing, when it failed for our or the configuration's sake. */
+function verdictOf({ attempt }: FinishedTicket): 'success' | 'failure' | null {
+  if (!attempt) return null;
+  if (attempt.status === 'delivered') return 'success';
+  return FAILURES[attempt.failure as FailureClass].chargeTo === 'receiver' ? 'failure' : null;
+}
+
+/** What the group says of each endpoint, in the order in which its attempts ended. */
+function signalsOf(group: FinishedTicket[], byId: Map<string, RecordedOutcome>): EndpointSignals[] {
+  const ended = group
+    .filter((outcome) => byId.get(outcome.deliveryId)?.applied && outcome.attempt)
+    .sort((a, b) => a.attempt!.finishedAt.getTime() - b.attempt!.finishedAt.getTime());
+  const endpoints = new Map<string, EndpointSignals>();
+  for (const outcome of ended) {
+    let endpoint = endpoints.get(outcome.endpointId);
+    if (!endpoint)
+      endpoints.set(
+        outcome.endpointId,
+        (endpoint = { endpointId: outcome.endpointId, signals: [], disable: null }),
+      );
+    endpoint.disable ??= outcome.disable;
+    const kind = verdictOf(outcome);
+    if (kind)
+      endpoint.signals.push({
+        at: outcome.attempt!.finishedAt,
+        deliveryId: outcome.deliveryId,
+        kind,
+        failure: outcome.attempt!.failure as FailureClass | null,
+        retryAfterSeconds: outcome.retryAfterSeconds,
+      });
+  }
+  return [...endpoints.values()];
+}
+
+/** Keys whose delivery is over, or held again: the next one's turn, unless a failure blocks them. In the order of locking. */
+function turnsOver(applied: FinishedTicket[]): OrderingKeyChange[] {
+  return applied
+    .flatMap(({ orderingKey: key, endpointId, deliveryId, next, orderedFailure }): OrderingKeyChange[] => {
+      if (key === null || (next.status === 'pending' && next.place !== 'held')) return [];
+      const blocks = next.status === 'failed' && orderedFailure === 'block';
+      return [{ endpointId, key, deliveryId, state: blocks ? 'blocked' : 'ready' }];
+    })
+    .sort((a, b) => (a.endpointId + a.key < b.endpointId + b.key ? -1 : 1));
+}
+
+/** A retry from now on, unless it is one already in another name. As the record statement writes it. */
+function triggerAfter({ trigger, attempt }: FinishedTicket): Trigger {
+  return attempt && trigger !== 'test' ? 'retry' : trigger;
+}
+
+function failureNotice(outcome: FinishedTicket, random: Random): NewNotice[] {
+  const { next, failureIsTold } = outcome;
+  if (next.status !== 'failed' || !failureIsTold) return [];
+  const { deliveryId, subscriberId, endpointId } = outcome;
+  const detail = { failure: next.failure, gaveUp: next.gaveUp };
+  const at = outcome.attempt?.finishedAt.getTime() ?? uuidTimeMs(deliveryId);
+  return [{ id: newId(at, random), subscriberId, endpointId, kind: 'delivery.failed', deliveryId, detail }];
 }
 
 function ticketOf(outcome: FinishedTicket): Ticket {

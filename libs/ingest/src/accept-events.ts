@@ -1,13 +1,16 @@
 import { createHash } from 'node:crypto';
-import { BATCH_DELIVERIES_MAX, DUE_CHANNEL, Problem, boundTo, type Scope } from '@app/contracts';
-import { toPublicId, type Clock, type Random } from '@app/domain';
+import { BATCH_DELIVERIES_MAX, dueNoticePayload, Problem, boundTo, type Scope } from '@app/contracts';
+import { ticketPriority, toPublicId, type Clock, type Random } from '@app/domain';
 import type { Metrics } from '@app/observability';
 import {
   acceptRepository,
   idempotencyRepository,
   isConnectionFailure,
+  orderingRepository,
   type Database,
   type IdempotencyClaim,
+  type NewDelivery,
+  type OrderingKey,
   type StoredAnswer,
   type Tx,
 } from '@app/persistence';
@@ -276,18 +279,37 @@ export class AcceptEvents {
   ): Promise<void> {
     const deliveries = plans.flatMap((plan) => plan.deliveries);
     const queued = deliveries.filter((delivery) => delivery.place === 'queued');
-    const tickets = queued.map((delivery) => ({ deliveryId: delivery.id, endpointId: delivery.endpointId }));
+    const tickets = queued.map((delivery) => ({
+      deliveryId: delivery.id,
+      endpointId: delivery.endpointId,
+      priority: ticketPriority(delivery),
+    }));
     const works: (() => Promise<unknown>)[] = [];
     if (answers.length > 0) works.push(() => idempotencyRepository.store(tx, answers));
     if (tickets.length > 0) works.push(() => this.queue.insert(tx, tickets, { notify: false }));
+    const keys = keysOf(deliveries);
+    if (keys.length > 0) works.push(() => orderingRepository.enter(tx, keys));
     if (plans.length > 0) {
       const events = plans.map((plan) => plan.event);
-      works.push(() =>
-        acceptRepository.insert(tx, events, deliveries, tickets.length > 0 ? DUE_CHANNEL : null),
-      );
+      works.push(() => acceptRepository.insert(tx, events, deliveries, noticeOf(keys, tickets.length > 0)));
     }
     await tx.commitWith(works);
   }
+}
+
+/** The ordering keys that get something new, each once and in one order: two groups never wait in a circle. */
+function keysOf(deliveries: NewDelivery[]): OrderingKey[] {
+  const keys = new Map<string, OrderingKey>();
+  for (const { endpointId, subscriberId, orderingKey: key, place } of deliveries)
+    if (key !== null && place !== 'cancelled')
+      keys.set(`${endpointId} ${key}`, { endpointId, subscriberId, key });
+  return [...keys.values()];
+}
+
+function noticeOf(keys: OrderingKey[], tickets: boolean): string | null {
+  if (keys.length > 0)
+    return dueNoticePayload({ endpointIds: [...new Set(keys.map(({ endpointId }) => endpointId))] });
+  return tickets ? dueNoticePayload('tickets') : null;
 }
 
 /** A batch whose events fan out beyond what one transaction can write: those past the bound are refused, by themselves. */

@@ -1,6 +1,6 @@
 import { Problem } from '@app/contracts';
 import { matchesAny, newId, type Random } from '@app/domain';
-import type { NewDelivery, NewEvent, SubscriberForAccept } from '@app/persistence';
+import type { EndpointForMatch, NewDelivery, NewEvent, SubscriberForAccept } from '@app/persistence';
 import type { ParsedEvent } from './parse-events.js';
 
 /** An event to accept; a test goes to one endpoint, whatever it subscribes to. */
@@ -22,6 +22,9 @@ export interface PlannedEvent {
   /** The publisher chose the event's id, so it may be taken already. */
   ownId: boolean;
 }
+
+/** The key of events without one: they go one after the other among themselves. */
+const WHOLE_ENDPOINT = '';
 
 /** Types that begin so are ours: nobody publishes them, whatever the catalogue says. */
 export const RESERVED_PREFIX = 'posthorn.';
@@ -58,7 +61,10 @@ export function planEvent(
     endpointId: endpoint.id,
     eventType: input.type,
     trigger: input.testOf ? 'test' : 'event',
-    place: endpoint.disabled ? 'cancelled' : endpoint.laneFull ? 'held' : 'queued',
+    critical: input.priority === 'critical',
+    // A test answers a person who waits for it: it overtakes.
+    orderingKey: endpoint.ordered && !input.testOf ? (input.orderingKey ?? WHOLE_ENDPOINT) : null,
+    place: placeFor(endpoint, input),
   }));
   const event: NewEvent = {
     id,
@@ -69,8 +75,16 @@ export function planEvent(
     matched: deliveries.length,
     traceparent: input.traceparent,
     occurredAt: input.occurredAt ?? now,
+    priority: input.priority,
+    orderingKey: input.orderingKey,
   };
   return { event, deliveries, ownId: input.id !== null };
+}
+
+/** A test overtakes a full lane and a circuit that is open: whoever sends it has just mended something. */
+function placeFor(endpoint: EndpointForMatch, { testOf }: AcceptableEvent): NewDelivery['place'] {
+  if (endpoint.disabled) return 'cancelled';
+  return !testOf && (endpoint.laneFull || endpoint.ordered) ? 'held' : 'queued';
 }
 
 function versionOf(input: AcceptableEvent, catalogue: Catalogue): string | Problem {

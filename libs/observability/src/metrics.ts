@@ -83,6 +83,22 @@ export class Metrics {
     name: 'posthorn_tickets_restored_total',
     help: 'Pending deliveries found without ticket or held mark: should stay 0',
   });
+  readonly orderingKeysFreed = new Counter({
+    ...this.on,
+    name: 'posthorn_ordering_keys_freed_total',
+    help: 'Ordering keys found waiting for a delivery that had ended: should stay 0',
+  });
+  readonly laneTransitions = new Counter({
+    ...this.on,
+    name: 'posthorn_lane_transitions_total',
+    help: 'Circuits opened, probed and closed, warnings, disabled endpoints, lowered rates',
+    labelNames: ['kind'],
+  });
+  readonly circuitsOpen = new Gauge({
+    ...this.on,
+    name: 'posthorn_circuits_open',
+    help: 'Endpoints whose circuit is open or being probed',
+  });
   readonly deliveriesHeld = new Gauge({
     ...this.on,
     name: 'posthorn_deliveries_held',

@@ -1,4 +1,4 @@
-import { DELIVER_QUEUE } from '@app/contracts';
+import { DELIVER_QUEUE, DUE_CHANNEL } from '@app/contracts';
 import type { Tx } from './database.js';
 
 /** An endpoint as far as matching needs it. */
@@ -8,6 +8,8 @@ export interface EndpointForMatch {
   disabled: boolean;
   /** Its lane takes nothing more at the moment: new deliveries are held. */
   laneFull: boolean;
+  /** Its deliveries go one after the other. */
+  ordered: boolean;
 }
 
 /** A subscriber with every endpoint that is not deleted. */
@@ -27,6 +29,8 @@ export interface NewEvent {
   matched: number;
   traceparent: string | null;
   occurredAt: Date;
+  priority: 'critical' | 'normal';
+  orderingKey: string | null;
 }
 
 export interface NewDelivery {
@@ -36,6 +40,9 @@ export interface NewDelivery {
   endpointId: string;
   eventType: string;
   trigger: 'event' | 'test';
+  critical: boolean;
+  /** Whom it waits for: the deliveries before it of the same endpoint and key. Null: for nobody. */
+  orderingKey: string | null;
   /** `cancelled` for a disabled endpoint; `queued` has its ticket, and is held after all when its lane has no room. */
   place: 'queued' | 'held' | 'cancelled';
 }
@@ -50,10 +57,11 @@ export const acceptRepository = {
       event_types: string[];
       disabled: boolean;
       lane_full: boolean;
+      ordered: boolean;
     }>(
       'accept_subscribers',
-      `SELECT s.id, s.external_id, e.id AS endpoint_id, e.event_types, e.disabled_at IS NOT NULL AS disabled,
-              l.paused_at IS NOT NULL OR l.held > 0 OR l.queued >= l.window_size AS lane_full
+      `SELECT s.id, s.external_id, e.id AS endpoint_id, e.event_types, e.disabled_at IS NOT NULL AS disabled, e.ordered,
+              l.paused_at IS NOT NULL OR l.circuit <> 'closed' OR l.held > 0 OR l.queued >= l.window_size AS lane_full
          FROM subscribers s
          LEFT JOIN endpoints e ON e.subscriber_id = s.id AND e.deleted_at IS NULL
          LEFT JOIN lanes l ON l.endpoint_id = e.id AND l.subscriber_id = e.subscriber_id
@@ -73,6 +81,7 @@ export const acceptRepository = {
           eventTypes: row.event_types,
           disabled: row.disabled,
           laneFull: row.lane_full,
+          ordered: row.ordered,
         });
     }
     return [...found.values()];
@@ -138,7 +147,7 @@ export const acceptRepository = {
       `WITH wanted AS (SELECT * FROM unnest($1::uuid[], $2::int[]) AS w (endpoint_id, n)),
        locked AS (
          SELECT l.endpoint_id, w.n,
-                CASE WHEN l.paused_at IS NOT NULL OR l.held > 0 THEN 0
+                CASE WHEN l.paused_at IS NOT NULL OR l.circuit <> 'closed' OR l.held > 0 THEN 0
                      ELSE least(w.n, greatest(l.window_size - l.queued, 0)) END AS granted
            FROM lanes l JOIN wanted w ON w.endpoint_id = l.endpoint_id
           ORDER BY l.endpoint_id FOR UPDATE OF l)
@@ -151,48 +160,54 @@ export const acceptRepository = {
   },
 
   /**
-   * Writes the events and their deliveries, takes places in the lanes, and wakes the pumps at commit. The tickets of
+   * Writes the events and their deliveries, takes places in the lanes, and wakes the pumps at commit with `notice`. The tickets of
    * `queued` deliveries are inserted already: those of the few that find their lane full after all are taken back.
    * Lanes are locked in order of their id, and last: the commit follows at once. (jsonb as a hash table: the hot
-   * connections join by loops only, and a batch may make a hundred thousand deliveries.)
+   * connections join by loops only, and a batch may make a hundred thousand deliveries.) Under the lane's lock each
+   * delivery gets its number in the order of acceptance: what ordered endpoints go by, whatever the clocks of two apis say.
    */
-  async insert(
-    tx: Tx,
-    events: NewEvent[],
-    deliveries: NewDelivery[],
-    notifyChannel: string | null,
-  ): Promise<void> {
+  async insert(tx: Tx, events: NewEvent[], deliveries: NewDelivery[], notice: string | null): Promise<void> {
     await tx.prepared(
       'accept_insert',
       `WITH input AS (
-         SELECT d.*, row_number() OVER (PARTITION BY endpoint_id, place ORDER BY at) AS turn
-           FROM unnest($9::uuid[], $10::uuid[], $11::uuid[], $12::uuid[], $13::text[], $14::text[], $15::text[])
-                WITH ORDINALITY AS d (id, subscriber_id, event_id, endpoint_id, event_type, trigger, place, at)),
+         SELECT d.*, row_number() OVER (PARTITION BY endpoint_id, place, trigger = 'test' ORDER BY at) AS turn,
+                row_number() OVER (PARTITION BY endpoint_id ORDER BY at) AS nth
+           FROM unnest($9::uuid[], $10::uuid[], $11::uuid[], $12::uuid[], $13::text[], $14::text[], $15::text[],
+                       $16::bool[], $17::text[])
+                WITH ORDINALITY AS d (id, subscriber_id, event_id, endpoint_id, event_type, trigger, place, critical, ordering_key, at)),
        wanted AS (
          SELECT endpoint_id, count(*) FILTER (WHERE place = 'queued')::int AS queued,
+                count(*) FILTER (WHERE place = 'queued' AND trigger = 'test')::int AS tests,
                 count(*) FILTER (WHERE place = 'held')::int AS held
            FROM input WHERE place <> 'cancelled' GROUP BY endpoint_id),
        locked AS (
-         SELECT l.endpoint_id, w.queued, w.held,
-                CASE WHEN l.paused_at IS NOT NULL OR l.held > 0 THEN 0
-                     ELSE least(w.queued, greatest(l.window_size - l.queued, 0)) END AS granted
+         SELECT l.endpoint_id, w.queued, w.held, l.accepted,
+                CASE WHEN l.paused_at IS NOT NULL OR l.circuit <> 'closed' OR l.held > 0 THEN 0
+                     ELSE least(w.queued - w.tests, greatest(l.window_size - l.queued, 0)) END AS granted,
+                CASE WHEN l.paused_at IS NOT NULL THEN 0 ELSE w.tests END AS tests
            FROM lanes l JOIN wanted w ON w.endpoint_id = l.endpoint_id
           ORDER BY l.endpoint_id FOR UPDATE OF l),
        counted AS (
-         UPDATE lanes l SET queued = l.queued + k.granted, held = l.held + k.held + k.queued - k.granted
+         UPDATE lanes l SET queued = l.queued + k.granted + k.tests, held = l.held + k.held + k.queued - k.granted - k.tests,
+                accepted = l.accepted + k.queued + k.held
            FROM locked k WHERE l.endpoint_id = k.endpoint_id),
-       room AS (SELECT coalesce(jsonb_object_agg(endpoint_id, granted), '{}') AS granted FROM locked),
+       room AS (SELECT coalesce(jsonb_object_agg(endpoint_id, granted), '{}') AS granted,
+                         coalesce(jsonb_object_agg(endpoint_id, tests), '{}') AS tests,
+                         coalesce(jsonb_object_agg(endpoint_id, accepted), '{}') AS accepted FROM locked),
        placed AS (
-         SELECT i.*, CASE WHEN i.place = 'queued' AND i.turn > coalesce(((SELECT granted FROM room) ->> i.endpoint_id::text)::int, 0)
-                          THEN 'held' ELSE i.place END AS taken
+         SELECT i.*, CASE WHEN i.place = 'queued' AND i.turn > coalesce((
+                            (SELECT CASE WHEN i.trigger = 'test' THEN tests ELSE granted END FROM room) ->> i.endpoint_id::text)::int, 0)
+                          THEN 'held' ELSE i.place END AS taken,
+                coalesce(((SELECT accepted FROM room) ->> i.endpoint_id::text)::bigint, 0) + i.nth AS seq
            FROM input i),
        new_events AS (
-         INSERT INTO events (id, subscriber_id, type, version, data, matched, traceparent, occurred_at)
-         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::int[], $7::text[], $8::timestamptz[])),
+         INSERT INTO events (id, subscriber_id, type, version, data, matched, traceparent, occurred_at, priority, ordering_key)
+         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::int[], $7::text[], $8::timestamptz[],
+                              $18::text[], $19::text[])),
        new_deliveries AS (
-         INSERT INTO deliveries (id, subscriber_id, event_id, endpoint_id, event_type, trigger,
+         INSERT INTO deliveries (id, subscriber_id, event_id, endpoint_id, event_type, trigger, seq, critical, ordering_key,
                                  status, place, due_at, cancel_reason, finished_at)
-         SELECT d.id, d.subscriber_id, d.event_id, d.endpoint_id, d.event_type, d.trigger,
+         SELECT d.id, d.subscriber_id, d.event_id, d.endpoint_id, d.event_type, d.trigger, d.seq, d.critical, d.ordering_key,
                 CASE d.taken WHEN 'cancelled' THEN 'cancelled' ELSE 'pending' END,
                 nullif(d.taken, 'cancelled'),
                 CASE WHEN d.taken <> 'cancelled' THEN now() END,
@@ -202,7 +217,7 @@ export const acceptRepository = {
        withdrawn AS (
          DELETE FROM pgboss.job j USING placed p
           WHERE p.place = 'queued' AND p.taken = 'held' AND j.name = '${DELIVER_QUEUE}' AND j.id = p.id)
-       SELECT pg_notify($16, '') WHERE $16::text IS NOT NULL`,
+       SELECT pg_notify('${DUE_CHANNEL}', $20) WHERE $20::text IS NOT NULL`,
       [
         events.map((e) => e.id),
         events.map((e) => e.subscriberId),
@@ -219,7 +234,11 @@ export const acceptRepository = {
         deliveries.map((d) => d.eventType),
         deliveries.map((d) => d.trigger),
         deliveries.map((d) => d.place),
-        notifyChannel,
+        deliveries.map((d) => d.critical),
+        deliveries.map((d) => d.orderingKey),
+        events.map((e) => e.priority),
+        events.map((e) => e.orderingKey),
+        notice,
       ],
     );
   },

@@ -62,9 +62,40 @@ export const CURRENT_STATEMENTS: DoctorStatement[] = [
       'lanes_exact',
       `SELECT coalesce(l.endpoint_id, c.endpoint_id) AS id FROM lanes l
          FULL JOIN (SELECT endpoint_id, count(*) FILTER (WHERE place = 'queued') AS queued,
-                           count(*) FILTER (WHERE place = 'held') AS held
+                           count(*) FILTER (WHERE place = 'held') AS held,
+                           count(*) FILTER (WHERE place = 'waiting') AS waiting
                       FROM deliveries WHERE status = 'pending' GROUP BY endpoint_id) c ON c.endpoint_id = l.endpoint_id
-        WHERE l.endpoint_id IS NULL OR l.queued <> coalesce(c.queued, 0) OR l.held <> coalesce(c.held, 0)`,
+        WHERE l.endpoint_id IS NULL OR l.queued <> coalesce(c.queued, 0) OR l.held <> coalesce(c.held, 0)
+           OR l.waiting <> coalesce(c.waiting, 0)`,
+    ),
+  },
+  {
+    // A key without its row would let nobody through; a row whose delivery has ended is freed within two minutes.
+    names: ['ordered_have_turns'],
+    sql: summary(
+      'ordered_have_turns',
+      `SELECT d.id FROM deliveries d WHERE d.status = 'pending' AND d.ordering_key IS NOT NULL AND NOT EXISTS (
+         SELECT 1 FROM ordering_keys k WHERE k.endpoint_id = d.endpoint_id AND k.key = d.ordering_key)
+       UNION ALL
+       SELECT k.delivery_id FROM ordering_keys k JOIN deliveries d ON d.id = k.delivery_id
+        WHERE k.state = 'busy' AND k.changed_at < now() - interval '3 minutes' AND d.status <> 'pending'`,
+    ),
+  },
+  {
+    names: ['one_turn_each'],
+    sql: summary(
+      'one_turn_each',
+      `SELECT d.endpoint_id AS id FROM deliveries d WHERE d.status = 'pending' AND d.ordering_key IS NOT NULL AND d.place <> 'held'
+        GROUP BY d.endpoint_id, d.ordering_key HAVING count(*) > 1`,
+    ),
+  },
+  {
+    // Others of a half-open lane are held; their tickets leave the queue within seconds.
+    names: ['circuits_have_probes'],
+    sql: summary(
+      'circuits_have_probes',
+      `SELECT l.endpoint_id AS id FROM lanes l WHERE l.circuit = 'half_open' AND NOT EXISTS (
+         SELECT 1 FROM deliveries d WHERE d.id = l.probe_id AND (d.status = 'pending' OR d.finished_at > now() - interval '1 minute'))`,
     ),
   },
   {

@@ -3,6 +3,7 @@ export { auditRepository, type AuditRecord } from './audit.repository.js';
 export {
   acceptRepository,
   type NewDelivery,
+  type EndpointForMatch,
   type NewEvent,
   type SubscriberForAccept,
 } from './accept.repository.js';
@@ -22,6 +23,7 @@ export {
 } from './endpoints.repository.js';
 export * from './entities/index.js';
 export { eventTypesRepository, type EventTypeRow, type VersionChange } from './event-types.repository.js';
+export { factsOfDelivery, type ExplainRow } from './explain.queries.js';
 export {
   blockedKeys,
   laneHealth,
@@ -37,12 +39,23 @@ export {
   type StoredAnswer,
 } from './idempotency.repository.js';
 export { lanesRepository } from './lanes.repository.js';
+export { laneStateRepository, type LockedLane, type NewLaneTransition } from './lane-state.repository.js';
+export { noticesRepository, type NewNotice, type PendingNotice } from './notices.repository.js';
+export {
+  orderingRepository,
+  type OrderingKey,
+  type OrderingKeyChange,
+  type PickedKey,
+} from './ordering.repository.js';
+export { rateRepository } from './rate.repository.js';
 export { partitionsRepository } from './partitions.repository.js';
 export { migrate, revertLastMigration } from './migrate.js';
 export { PumpRepository, type DeliveryForAttempt, type EndpointForAttempt } from './pump.repository.js';
 export {
   recordRepository,
   type AttemptRecord,
+  type DueBecause,
+  type HeldDelivery,
   type LaneChange,
   type LaneRoom,
   type OutcomeRecord,

@@ -1,10 +1,13 @@
 import { DELIVER_QUEUE } from '@app/contracts';
+import type { Trigger } from '@app/domain';
 import type { Database, Tx } from './database.js';
 
 export interface TicketlessDelivery {
   id: string;
   endpointId: string;
   inSeconds: number;
+  trigger: Trigger;
+  critical: boolean;
 }
 
 // Endpoints stopped earlier have nothing pending; looking at all of them every second would cost what history costs.
@@ -12,12 +15,13 @@ const JUST_STOPPED_SECONDS = 600;
 
 /** What keeps lanes and tickets true when something died at the wrong moment. Bounded batches; other workers are skipped. */
 export const lanesRepository = {
-  /** Lanes that hold deliveries though less than half of their window is queued. */
-  async findStalled(database: Database, max: number): Promise<string[]> {
+  /** Open lanes that hold deliveries though less than half of their window is queued, from one endpoint on. */
+  async findStalled(database: Database, after: string | null, max: number): Promise<string[]> {
     const rows = await database.query<{ endpoint_id: string }>(
       `SELECT endpoint_id FROM lanes
-        WHERE held > 0 AND paused_at IS NULL AND queued * 2 < window_size ORDER BY endpoint_id LIMIT $1`,
-      [max],
+        WHERE held > 0 AND paused_at IS NULL AND circuit = 'closed' AND queued * 2 < window_size
+          AND ($1::uuid IS NULL OR endpoint_id > $1) ORDER BY endpoint_id LIMIT $2`,
+      [after, max],
     );
     return rows.map((row) => row.endpoint_id);
   },
@@ -26,10 +30,13 @@ export const lanesRepository = {
   async findInexact(database: Database, max: number): Promise<string[]> {
     const rows = await database.query<{ endpoint_id: string }>(
       `WITH counted AS (
-         SELECT endpoint_id, count(*) FILTER (WHERE place = 'queued') AS queued, count(*) FILTER (WHERE place = 'held') AS held
-           FROM deliveries WHERE status = 'pending' GROUP BY endpoint_id)
+         SELECT endpoint_id, count(*) FILTER (WHERE place = 'queued') AS queued, count(*) FILTER (WHERE place = 'held') AS held,
+                count(*) FILTER (WHERE place = 'waiting') AS waiting
+           FROM (SELECT endpoint_id, place FROM deliveries WHERE status = 'pending' AND ordering_key IS NULL UNION ALL
+                 SELECT endpoint_id, place FROM deliveries WHERE status = 'pending' AND ordering_key IS NOT NULL) d GROUP BY endpoint_id)
        SELECT l.endpoint_id FROM lanes l LEFT JOIN counted c USING (endpoint_id)
-        WHERE l.queued <> coalesce(c.queued, 0) OR l.held <> coalesce(c.held, 0) ORDER BY 1 LIMIT $1`,
+        WHERE l.queued <> coalesce(c.queued, 0) OR l.held <> coalesce(c.held, 0) OR l.waiting <> coalesce(c.waiting, 0)
+        ORDER BY 1 LIMIT $1`,
       [max],
     );
     return rows.map((row) => row.endpoint_id);
@@ -43,10 +50,11 @@ export const lanesRepository = {
     await tx.query('SELECT 1 FROM lanes WHERE endpoint_id = $1 FOR UPDATE', [endpointId]);
     const rows = await tx.query(
       `WITH counted AS (
-         SELECT count(*) FILTER (WHERE place = 'queued')::int AS queued, count(*) FILTER (WHERE place = 'held')::int AS held
+         SELECT count(*) FILTER (WHERE place = 'queued')::int AS queued, count(*) FILTER (WHERE place = 'held')::int AS held,
+                count(*) FILTER (WHERE place = 'waiting')::int AS waiting
            FROM deliveries WHERE status = 'pending' AND endpoint_id = $1)
-       UPDATE lanes l SET queued = c.queued, held = c.held FROM counted c
-        WHERE l.endpoint_id = $1 AND (l.queued <> c.queued OR l.held <> c.held) RETURNING 1 AS one`,
+       UPDATE lanes l SET queued = c.queued, held = c.held, waiting = c.waiting FROM counted c
+        WHERE l.endpoint_id = $1 AND (l.queued <> c.queued OR l.held <> c.held OR l.waiting <> c.waiting) RETURNING 1 AS one`,
       [endpointId],
     );
     return rows.length > 0;
@@ -58,7 +66,8 @@ export const lanesRepository = {
    */
   async findTicketless(tx: Tx, max: number): Promise<TicketlessDelivery[]> {
     return tx.query<TicketlessDelivery>(
-      `SELECT d.id, d.endpoint_id AS "endpointId", greatest(extract(epoch FROM d.due_at - now()), 0)::float8 AS "inSeconds"
+      `SELECT d.id, d.endpoint_id AS "endpointId", greatest(extract(epoch FROM d.due_at - now()), 0)::float8 AS "inSeconds",
+              d.trigger, d.critical
          FROM deliveries d
         WHERE d.status = 'pending' AND d.place <> 'held' AND d.updated_at < now() - interval '1 minute'
           AND NOT EXISTS (SELECT 1 FROM pgboss.job j WHERE j.name = $1 AND j.id = d.id AND j.state < 'completed')
@@ -74,54 +83,148 @@ export const lanesRepository = {
    * counts. Answers how many ended.
    */
   async cancelStopped(tx: Tx, allWithBacklog: boolean, max: number): Promise<number> {
-    const rows = await tx.query<{ endpoint_id: string; place: string }>(
+    const picked = await tx.query<{ id: string; reason: string }>(
       `WITH stopped AS (
          SELECT e.id, CASE WHEN s.deleted_at IS NOT NULL THEN 'subscriber_deleted'
                            WHEN e.deleted_at IS NOT NULL THEN 'endpoint_deleted' ELSE 'endpoint_disabled' END AS reason
            FROM endpoints e JOIN subscribers s ON s.id = e.subscriber_id
           WHERE (e.disabled_at IS NOT NULL OR e.deleted_at IS NOT NULL)
             AND (greatest(e.disabled_at, e.deleted_at) > now() - make_interval(secs => $3)
-                 OR ($4 AND EXISTS (SELECT 1 FROM lanes l WHERE l.endpoint_id = e.id AND l.queued + l.held > 0)))),
-       picked AS (
-         SELECT p.id, p.subscriber_id, p.place, s.reason FROM stopped s CROSS JOIN LATERAL (
-           SELECT d.id, d.subscriber_id, d.place FROM deliveries d
-            WHERE d.endpoint_id = s.id AND d.status = 'pending' AND d.place IN ('queued', 'held', 'waiting')
-              AND NOT EXISTS (SELECT 1 FROM pgboss.job j WHERE j.name = $2 AND j.id = d.id AND j.state = 'active')
-            ORDER BY d.id LIMIT $1 FOR UPDATE OF d SKIP LOCKED) p
-          LIMIT $1),
-       withdrawn AS (
-         DELETE FROM pgboss.job j USING picked p WHERE j.name = $2 AND j.id = p.id AND j.state < 'active'),
-       ended AS (
-         UPDATE deliveries d SET status = 'cancelled', place = NULL, due_at = NULL, cancel_reason = p.reason,
-                ticket = d.ticket + 1, finished_at = now(), updated_at = now()
-           FROM picked p WHERE d.id = p.id AND d.subscriber_id = p.subscriber_id RETURNING d.endpoint_id, p.place),
-       freed AS (
-         SELECT endpoint_id, count(*) FILTER (WHERE place = 'queued')::int AS queued,
-                count(*) FILTER (WHERE place = 'held')::int AS held FROM ended GROUP BY endpoint_id),
-       locked AS (
-         SELECT l.endpoint_id, f.queued, f.held FROM lanes l JOIN freed f ON f.endpoint_id = l.endpoint_id
-          ORDER BY l.endpoint_id FOR UPDATE OF l),
-       counted AS (
-         UPDATE lanes l SET queued = greatest(l.queued - k.queued, 0), held = greatest(l.held - k.held, 0)
-           FROM locked k WHERE l.endpoint_id = k.endpoint_id)
-       SELECT endpoint_id, place FROM ended`,
+                 OR ($4 AND EXISTS (SELECT 1 FROM lanes l WHERE l.endpoint_id = e.id AND l.queued + l.held + l.waiting > 0))))
+       SELECT p.id, s.reason FROM stopped s CROSS JOIN LATERAL (
+         SELECT d.id FROM deliveries d
+          WHERE d.endpoint_id = s.id AND d.status = 'pending' AND d.place IN ('queued', 'held', 'waiting')
+            AND NOT EXISTS (SELECT 1 FROM pgboss.job j WHERE j.name = $2 AND j.id = d.id AND j.state = 'active')
+          ORDER BY d.id LIMIT $1 FOR UPDATE OF d SKIP LOCKED) p
+        LIMIT $1`,
       [max, DELIVER_QUEUE, JUST_STOPPED_SECONDS, allWithBacklog],
     );
-    return rows.length;
+    if (picked.length > 0)
+      await this.cancel(
+        tx,
+        picked.map((row) => row.id),
+        picked.map((row) => row.reason),
+      );
+    return picked.length;
+  },
+
+  /**
+   * Ends locked pending deliveries, takes back tickets that nobody has claimed, and passes on their turns. A statement
+   * of its own after the locks: see RecordRepository.lock.
+   */
+  async cancel(tx: Tx, ids: string[], reasons: string[]): Promise<void> {
+    await tx.query(
+      `WITH picked AS (SELECT * FROM unnest($1::uuid[], $2::text[]) AS p (id, reason)),
+       before AS (SELECT id, place FROM deliveries WHERE id = ANY($1::uuid[])),
+       withdrawn AS (DELETE FROM pgboss.job j WHERE j.name = $3 AND j.id = ANY($1::uuid[]) AND j.state < 'active'),
+       ended AS (
+         UPDATE deliveries d SET status = 'cancelled', place = NULL, due_at = NULL, due_because = NULL,
+                cancel_reason = (SELECT reason FROM picked p WHERE p.id = d.id),
+                ticket = d.ticket + 1, finished_at = now(), updated_at = now()
+          WHERE d.id = ANY($1::uuid[]) RETURNING d.id, d.endpoint_id, d.ordering_key),
+       keys AS (
+         SELECT k.endpoint_id, k.key FROM ordering_keys k JOIN ended e ON k.endpoint_id = e.endpoint_id AND k.delivery_id = e.id
+          ORDER BY 1, 2 FOR UPDATE OF k),
+       turned AS (
+         UPDATE ordering_keys k SET state = 'ready', delivery_id = NULL, changed_at = now()
+           FROM keys WHERE k.endpoint_id = keys.endpoint_id AND k.key = keys.key),
+       freed AS (
+         SELECT e.endpoint_id, count(*) FILTER (WHERE b.place = 'queued')::int AS queued,
+                count(*) FILTER (WHERE b.place = 'held')::int AS held,
+                count(*) FILTER (WHERE b.place = 'waiting')::int AS waiting
+           FROM ended e JOIN before b ON b.id = e.id GROUP BY e.endpoint_id),
+       locked AS (
+         SELECT l.endpoint_id, f.queued, f.held, f.waiting FROM lanes l JOIN freed f ON f.endpoint_id = l.endpoint_id
+          ORDER BY l.endpoint_id FOR UPDATE OF l)
+       UPDATE lanes l SET queued = greatest(l.queued - k.queued, 0), held = greatest(l.held - k.held, 0),
+              waiting = greatest(l.waiting - k.waiting, 0)
+         FROM locked k WHERE l.endpoint_id = k.endpoint_id`,
+      [ids, reasons, DELIVER_QUEUE],
+    );
+  },
+
+  /** Lanes with a circuit that lets nothing through while retries of theirs may come due. */
+  async findShut(database: Database, max: number): Promise<string[]> {
+    const rows = await database.query<{ endpoint_id: string }>(
+      `SELECT endpoint_id FROM lanes WHERE circuit <> 'closed' AND waiting > 0 ORDER BY random() LIMIT $1`,
+      [max],
+    );
+    return rows.map((row) => row.endpoint_id);
+  },
+
+  /** Locks retries of these endpoints that are due, the longest due first; not those that somebody has locked, nor a probe. */
+  async lockDueRetries(tx: Tx, endpointIds: string[], maxEach: number): Promise<string[]> {
+    const rows = await tx.query<{ id: string }>(
+      `SELECT p.id FROM unnest($1::uuid[]) AS e (id) JOIN lanes l ON l.endpoint_id = e.id CROSS JOIN LATERAL (
+         SELECT d.id FROM deliveries d
+          WHERE d.endpoint_id = e.id AND d.status = 'pending' AND d.ordering_key IS NULL AND d.place = 'waiting'
+            AND d.due_at <= now() AND d.id IS DISTINCT FROM l.probe_id
+          ORDER BY d.due_at LIMIT $2 FOR UPDATE OF d SKIP LOCKED) p`,
+      [endpointIds, maxEach],
+    );
+    return rows.map((row) => row.id).sort();
+  },
+
+  /** Holds these locked retries, whose tickets the caller has withdrawn. */
+  async holdRetries(tx: Tx, ids: string[]): Promise<void> {
+    await tx.query(
+      `WITH moved AS (
+         UPDATE deliveries SET place = 'held', ticket = ticket + 1, updated_at = now()
+          WHERE id = ANY($1::uuid[]) RETURNING endpoint_id),
+       locked AS (
+         SELECT l.endpoint_id, m.n FROM lanes l
+           JOIN (SELECT endpoint_id, count(*)::int AS n FROM moved GROUP BY endpoint_id) m ON m.endpoint_id = l.endpoint_id
+          ORDER BY l.endpoint_id FOR UPDATE OF l)
+       UPDATE lanes l SET held = l.held + k.n, waiting = greatest(l.waiting - k.n, 0) FROM locked k WHERE l.endpoint_id = k.endpoint_id`,
+      [ids],
+    );
+  },
+
+  /** Held deliveries that are older than their policy allows, of lanes that are not open: nothing else looks at them. */
+  async lockExpired(tx: Tx, defaultAgeMaxSeconds: number, max: number): Promise<string[]> {
+    const rows = await tx.query<{ id: string }>(
+      `SELECT p.id FROM lanes l JOIN endpoints e ON e.id = l.endpoint_id CROSS JOIN LATERAL (
+         SELECT d.id FROM deliveries d LEFT JOIN event_types t ON t.name = d.event_type
+          WHERE d.endpoint_id = l.endpoint_id AND d.status = 'pending' AND d.place = 'held'
+            AND d.run_at < now() - make_interval(secs => coalesce((e.retry_policy ->> 'ageMaxSeconds')::float8,
+                  (t.retry_policy ->> 'ageMaxSeconds')::float8, $1))
+          ORDER BY d.due_at LIMIT $2 FOR UPDATE OF d SKIP LOCKED) p
+        WHERE l.held > 0 LIMIT $2`,
+      [defaultAgeMaxSeconds, max],
+    );
+    return rows.map((row) => row.id).sort();
+  },
+
+  /** Ends these locked held deliveries as too old. Answers the ordering keys that they were in. */
+  async expire(tx: Tx, ids: string[]): Promise<void> {
+    await tx.query(
+      `WITH ended AS (
+         UPDATE deliveries SET status = 'failed', place = NULL, due_at = NULL, due_because = NULL, failure = 'expired', gave_up = 'too_old',
+                ticket = ticket + 1, finished_at = now(), updated_at = now()
+          WHERE id = ANY($1::uuid[]) RETURNING endpoint_id),
+       locked AS (
+         SELECT l.endpoint_id, m.n FROM lanes l
+           JOIN (SELECT endpoint_id, count(*)::int AS n FROM ended GROUP BY endpoint_id) m ON m.endpoint_id = l.endpoint_id
+          ORDER BY l.endpoint_id FOR UPDATE OF l)
+       UPDATE lanes l SET held = greatest(l.held - k.n, 0) FROM locked k WHERE l.endpoint_id = k.endpoint_id`,
+      [ids],
+    );
   },
 
   /** Figures for the gauges. */
   async figures(
     database: Database,
-  ): Promise<{ queued: number; held: number; oldestDueSeconds: number; strays: number }> {
+  ): Promise<{ queued: number; held: number; open: number; oldestDueSeconds: number; strays: number }> {
     const [row] = await database.query<{
       queued: number;
       held: number;
+      open: number;
       oldest: number | null;
       strays: number;
     }>(
       `SELECT (SELECT coalesce(sum(queued), 0) FROM lanes WHERE queued > 0)::float8 AS queued,
               (SELECT coalesce(sum(held), 0) FROM lanes WHERE held > 0)::float8 AS held,
+              (SELECT count(*) FROM lanes WHERE circuit <> 'closed')::float8 AS open,
               (SELECT extract(epoch FROM now() - min(start_after))::float8 FROM (
                  SELECT start_after FROM pgboss.job WHERE name = $1 AND state < 'active' AND NOT blocked
                   ORDER BY priority DESC, created_on LIMIT 100) head WHERE start_after <= now()) AS oldest,
@@ -129,6 +232,12 @@ export const lanesRepository = {
                 + (SELECT count(*) FROM attempts_default))::float8 AS strays`,
       [DELIVER_QUEUE],
     );
-    return { queued: row.queued, held: row.held, oldestDueSeconds: row.oldest ?? 0, strays: row.strays };
+    return {
+      queued: row.queued,
+      held: row.held,
+      open: row.open,
+      oldestDueSeconds: row.oldest ?? 0,
+      strays: row.strays,
+    };
   },
 };

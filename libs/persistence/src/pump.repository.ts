@@ -1,3 +1,4 @@
+import type { LaneState, RateLimit, RetryPolicy, Trigger } from '@app/domain';
 import type { Database } from './database.js';
 
 /** A delivery and its event, as one attempt needs them. */
@@ -7,7 +8,13 @@ export interface DeliveryForAttempt {
   eventId: string;
   endpointId: string;
   status: string;
-  trigger: 'event' | 'retry' | 'resend' | 'replay' | 'test';
+  trigger: Trigger;
+  critical: boolean;
+  orderingKey: string | null;
+  /** Since the present run began, on the database's clock. */
+  ageSeconds: number;
+  /** What its event type says, when it says something. */
+  retryPolicy: RetryPolicy | null;
   /** Which issue of the delivery's ticket this is; T2 settles only the one that it was loaded with. */
   ticket: number;
   /** Attempts of the current run, which the retry schedule counts. */
@@ -30,6 +37,20 @@ export interface EndpointForAttempt {
   /** Why no request may go there, or null. */
   stopped: 'endpoint_disabled' | 'endpoint_deleted' | 'subscriber_deleted' | null;
   paused: boolean;
+  subscriberId: string;
+  /** Its own; null: its event type's or the default. */
+  retryPolicy: RetryPolicy | null;
+  retryBudgetPercent: number;
+  rateLimit: RateLimit | null;
+  rateFactor: number;
+  rateReducedAt: Date | null;
+  orderedFailure: 'block' | 'skip';
+  /** Another endpoint is to be told of what fails for good. */
+  tellsFailures: boolean;
+  window: number;
+  circuit: LaneState['circuit'];
+  /** The one delivery that may be tried while half open. */
+  probeId: string | null;
   /** Secrets that sign now, newest first. */
   secrets: string[];
 }
@@ -46,6 +67,10 @@ interface DeliveryRow {
   faults: number;
   attempts: number;
   due_at: Date;
+  critical: boolean;
+  ordering_key: string | null;
+  age_seconds: number;
+  retry_policy: RetryPolicy | null;
   type: string | null;
   version: string;
   data: string;
@@ -61,10 +86,11 @@ export class PumpRepository {
     const rows = await this.database.prepared<DeliveryRow>(
       'pump_deliveries',
       `SELECT d.id, d.subscriber_id, d.event_id, d.endpoint_id, d.status, d.trigger, d.ticket, d.tries, d.faults, d.attempts,
-              d.due_at, e.type, e.version, e.data, e.occurred_at, e.traceparent
+              d.due_at, d.critical, d.ordering_key, extract(epoch FROM now() - d.run_at)::float8 AS age_seconds, t.retry_policy, e.type, e.version, e.data, e.occurred_at, e.traceparent
          FROM unnest($1::uuid[]) AS j (id)
          JOIN deliveries d ON d.id = j.id
-         LEFT JOIN events e ON e.id = d.event_id AND e.subscriber_id = d.subscriber_id`,
+         LEFT JOIN events e ON e.id = d.event_id AND e.subscriber_id = d.subscriber_id
+         LEFT JOIN event_types t ON t.name = d.event_type`,
       [ids],
     );
     return rows.map((row) => ({
@@ -79,6 +105,10 @@ export class PumpRepository {
       faults: row.faults,
       attempts: row.attempts,
       dueAt: row.due_at,
+      critical: row.critical,
+      orderingKey: row.ordering_key,
+      ageSeconds: row.age_seconds,
+      retryPolicy: row.retry_policy,
       event:
         row.type === null
           ? null
@@ -99,7 +129,10 @@ export class PumpRepository {
               CASE WHEN s.deleted_at IS NOT NULL THEN 'subscriber_deleted'
                    WHEN e.deleted_at IS NOT NULL THEN 'endpoint_deleted'
                    WHEN e.disabled_at IS NOT NULL THEN 'endpoint_disabled' END AS stopped,
-              l.paused_at IS NOT NULL AS paused,
+              l.paused_at IS NOT NULL AS paused, e.subscriber_id AS "subscriberId", e.retry_policy AS "retryPolicy",
+              e.retry_budget_percent AS "retryBudgetPercent", e.rate_limit AS "rateLimit", l.rate_factor AS "rateFactor",
+              l.rate_reduced_at AS "rateReducedAt", e.ordered_failure AS "orderedFailure",
+              e.on_failure_endpoint_id IS NOT NULL AS "tellsFailures", l.window_size AS "window", l.circuit, l.probe_id AS "probeId",
               array(SELECT k.secret FROM endpoint_secrets k
                      WHERE k.endpoint_id = e.id AND (k.expires_at IS NULL OR k.expires_at > now())
                      ORDER BY k.id DESC) AS secrets

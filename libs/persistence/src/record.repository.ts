@@ -1,4 +1,5 @@
 import { DELIVER_QUEUE } from '@app/contracts';
+import type { Trigger } from '@app/domain';
 import type { Tx } from './database.js';
 
 /** One request that was made, as the attempts table keeps it. */
@@ -25,6 +26,8 @@ export interface AttemptRecord {
   responseTruncated: boolean;
 }
 
+export type DueBecause = 'retry_schedule' | 'retry_after' | 'platform_fault' | 'rate_limit' | 'retry_budget';
+
 /** What becomes of one claimed job. */
 export interface OutcomeRecord {
   deliveryId: string;
@@ -35,10 +38,16 @@ export interface OutcomeRecord {
   retryCount: number;
   next:
     | { status: 'delivered' }
-    | { status: 'failed'; failure: string }
+    | { status: 'failed'; failure: string; gaveUp: string }
     | { status: 'cancelled'; reason: string }
     /** Again after so many seconds. */
-    | { status: 'pending'; place: 'queued' | 'waiting' | 'held'; inSeconds: number };
+    | {
+        status: 'pending';
+        place: 'queued' | 'waiting' | 'held';
+        inSeconds: number;
+        /** Why then. */
+        because?: DueBecause;
+      };
   attempt: AttemptRecord | null;
   /** The attempt counts against the retry schedule: a fault of ours does not. */
   burnsTry: boolean;
@@ -61,23 +70,46 @@ export interface LaneChange {
   endpointId: string;
   queued: number;
   held: number;
+  waiting: number;
+  /** Receivers that answered well in this group. */
+  successes: number;
+  /** Something else happened too that the lane has to learn, so its window and circuit are not changed here. */
+  troubled: boolean;
 }
 
-/** How many held deliveries a lane may promote now. */
+/** How many held deliveries a lane may promote now, and whether it has to be told what happened. */
 export interface LaneRoom {
   endpointId: string;
   promote: number;
+  /** Its state is more than counts: see lane-signals.ts. */
+  attentive: boolean;
 }
 
-export interface PromotedDelivery {
+export interface HeldDelivery {
   id: string;
   endpointId: string;
+  dueAt: Date;
+  trigger: Trigger;
+  critical: boolean;
 }
 
 /** The SQL of T2. Every method is one statement. */
 export const recordRepository = {
   /**
-   * Writes attempts and moves deliveries on. Rows are locked in the order in which they are given, jobs before deliveries: give them in order of id. An outcome applies only if the
+   * Locks deliveries in order of id. A statement of its own before `record`: PostgreSQL 18 silently misses rows, and has
+   * crashed, when a statement that prunes partitions while it runs meets a row that somebody has just changed
+   * (docs/adr/0007).
+   */
+  async lock(tx: Tx, ids: string[]): Promise<void> {
+    await tx.prepared(
+      'record_lock',
+      'SELECT 1 FROM deliveries WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE',
+      [ids],
+    );
+  },
+
+  /**
+   * Writes attempts and moves deliveries on, which the caller has locked. An outcome applies only if the
    * delivery is pending, its ticket is the one that was loaded and the job is still active in the attempt that was
    * claimed. Both, because a delivery's next job has the same id and counts from 0 again: a worker that froze over
    * one whole retry would find its `{ id, retryCount }` true of another's claim. The job is locked, so it cannot expire
@@ -92,11 +124,11 @@ export const recordRepository = {
            $1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::int[], $6::text[], $7::text[], $8::float8[], $9::text[], $10::text[],
            $11::uuid[], $12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[], $16::real[], $17::real[], $18::real[],
            $19::real[], $20::real[], $21::smallint[], $22::text[], $23::text[], $24::text[], $25::text[], $26::text[],
-           $27::text[], $28::text[], $29::bool[], $30::text[], $31::bool[])
+           $27::text[], $28::text[], $29::bool[], $30::text[], $31::bool[], $32::text[], $33::text[])
          AS i (id, subscriber_id, endpoint_id, ticket, retry_count, status, place, in_seconds, failure, reason,
                attempt_id, attempt_status, url, started_at, finished_at, dns_ms, connect_ms, tls_ms,
                first_byte_ms, total_ms, status_code, attempt_failure, failure_detail, note, remote_address, response_headers,
-               response_body, response_encoding, response_truncated, worker, burns_try)),
+               response_body, response_encoding, response_truncated, worker, burns_try, because, gave_up)),
        before AS (
          SELECT i.*, d.trigger, d.due_at, d.place AS old_place, d.attempts + 1 AS n,
                 d.status <> 'pending' AS over,
@@ -108,7 +140,7 @@ export const recordRepository = {
            LEFT JOIN LATERAL (
              SELECT t.state, t.retry_count FROM pgboss.job t
               WHERE t.name = '${DELIVER_QUEUE}' AND t.id = i.id FOR UPDATE OF t) j ON true
-          ORDER BY d.id FOR UPDATE OF d),
+         ),
        moved AS (
          UPDATE deliveries d SET
                 attempts = d.attempts + (b.attempt_id IS NOT NULL)::int,
@@ -121,6 +153,8 @@ export const recordRepository = {
                               WHEN b.status = 'pending' THEN now() + b.in_seconds * interval '1 second' END,
                 trigger = CASE WHEN b.applied AND b.status = 'pending' AND b.attempt_id IS NOT NULL AND d.trigger <> 'test'
                                THEN 'retry' ELSE d.trigger END,
+                due_because = CASE WHEN b.applied THEN b.because ELSE d.due_because END,
+                gave_up = CASE WHEN b.applied THEN b.gave_up ELSE d.gave_up END,
                 failure = CASE WHEN b.applied AND b.attempt_id IS NOT NULL THEN b.attempt_failure
                                WHEN b.applied AND b.status = 'failed' THEN b.failure ELSE d.failure END,
                 status_code = CASE WHEN b.applied AND b.attempt_id IS NOT NULL THEN b.status_code ELSE d.status_code END,
@@ -171,50 +205,104 @@ export const recordRepository = {
         outcomes.map((o) => o.attempt?.responseTruncated ?? false),
         outcomes.map((o) => o.worker),
         outcomes.map((o) => o.burnsTry),
+        outcomes.map((o) => (o.next.status === 'pending' ? (o.next.because ?? null) : null)),
+        outcomes.map((o) => (o.next.status === 'failed' ? o.next.gaveUp : null)),
       ],
     );
   },
 
   /**
    * Changes the lanes' counts and answers how many held deliveries each may promote now: when less than half of
-   * the window is queued it is filled, so that promotion comes in batches and not one by one.
+   * the window is queued it is filled, so that promotion comes in batches and not one by one. A closed circuit that has
+   * seen nothing but successes grows its window here, by one for each; any other lane is `attentive` and is told after.
    */
   async settleLanes(tx: Tx, changes: LaneChange[]): Promise<LaneRoom[]> {
     return tx.prepared(
       'record_settle_lanes',
-      `WITH change AS (SELECT * FROM unnest($1::uuid[], $2::int[], $3::int[]) AS c (endpoint_id, queued, held)),
+      `WITH change AS (
+         SELECT * FROM unnest($1::uuid[], $2::int[], $3::int[], $4::int[], $5::int[], $6::bool[])
+           AS c (endpoint_id, queued, held, waiting, successes, troubled)),
        locked AS (
-         SELECT l.endpoint_id, c.queued, c.held FROM lanes l JOIN change c ON c.endpoint_id = l.endpoint_id
+         SELECT c.*, c.successes > 0 AND NOT c.troubled AND l.circuit = 'closed' AND l.warned_percent = 0 AS calm,
+                l.sample_at IS NULL OR now() >= l.sample_at + interval '60 seconds' AS stale,
+                coalesce(now() >= l.sample_at + interval '30 seconds', true) AS turned
+           FROM lanes l JOIN change c ON c.endpoint_id = l.endpoint_id
           ORDER BY l.endpoint_id FOR UPDATE OF l)
-       UPDATE lanes l SET queued = greatest(l.queued + k.queued, 0), held = greatest(l.held + k.held, 0)
+       UPDATE lanes l SET queued = greatest(l.queued + k.queued, 0), held = greatest(l.held + k.held, 0),
+              waiting = greatest(l.waiting + k.waiting, 0),
+              window_size = CASE WHEN k.calm THEN greatest(l.window_size, least(l.window_max, l.window_size + k.successes)) ELSE l.window_size END,
+              consecutive_failures = CASE WHEN k.calm THEN 0 ELSE l.consecutive_failures END,
+              failing_since = CASE WHEN k.calm THEN NULL ELSE l.failing_since END,
+              failing_attempts = CASE WHEN k.calm THEN 0 ELSE l.failing_attempts END,
+              sample_at = CASE WHEN k.calm AND k.stale THEN now() WHEN k.calm AND k.turned THEN l.sample_at + interval '30 seconds' ELSE l.sample_at END,
+              previous_attempts = CASE WHEN NOT k.calm THEN l.previous_attempts WHEN k.stale THEN 0 WHEN k.turned THEN l.sample_attempts ELSE l.previous_attempts END,
+              previous_failures = CASE WHEN NOT k.calm THEN l.previous_failures WHEN k.stale THEN 0 WHEN k.turned THEN l.sample_failures ELSE l.previous_failures END,
+              previous_timeouts = CASE WHEN NOT k.calm THEN l.previous_timeouts WHEN k.stale THEN 0 WHEN k.turned THEN l.sample_timeouts ELSE l.previous_timeouts END,
+              sample_attempts = CASE WHEN NOT k.calm THEN l.sample_attempts WHEN k.turned THEN k.successes ELSE l.sample_attempts + k.successes END,
+              sample_failures = CASE WHEN k.calm AND k.turned THEN 0 ELSE l.sample_failures END,
+              sample_timeouts = CASE WHEN k.calm AND k.turned THEN 0 ELSE l.sample_timeouts END
          FROM locked k WHERE l.endpoint_id = k.endpoint_id
-       RETURNING l.endpoint_id AS "endpointId",
-         CASE WHEN l.paused_at IS NULL AND l.held > 0 AND l.queued * 2 < l.window_size
+       RETURNING l.endpoint_id AS "endpointId", (k.successes > 0 OR k.troubled) AND NOT k.calm AS attentive,
+         CASE WHEN l.paused_at IS NULL AND l.circuit = 'closed' AND l.held > 0 AND l.queued * 2 < l.window_size
               THEN least(l.held, l.window_size - l.queued) ELSE 0 END AS promote`,
-      [changes.map((c) => c.endpointId), changes.map((c) => c.queued), changes.map((c) => c.held)],
+      [
+        changes.map((c) => c.endpointId),
+        changes.map((c) => c.queued),
+        changes.map((c) => c.held),
+        changes.map((c) => c.waiting),
+        changes.map((c) => c.successes),
+        changes.map((c) => c.troubled),
+      ],
     );
   },
 
-  /** Gives places to held deliveries, the oldest first. The lanes are locked already; the jobs are the caller's. */
-  async promoteHeld(tx: Tx, room: { endpointId: string; promote: number }[]): Promise<PromotedDelivery[]> {
-    return tx.prepared(
-      'record_promote_held',
-      `WITH room AS (SELECT * FROM unnest($1::uuid[], $2::int[]) AS r (endpoint_id, n)),
-       picked AS (
-         SELECT p.id, p.subscriber_id FROM room r CROSS JOIN LATERAL (
-           SELECT d.id, d.subscriber_id FROM deliveries d
-            WHERE d.endpoint_id = r.endpoint_id AND d.status = 'pending' AND d.place = 'held'
-            ORDER BY d.id LIMIT r.n FOR UPDATE SKIP LOCKED) p),
-       up AS (
-         UPDATE deliveries d SET place = 'queued', ticket = d.ticket + 1, due_at = now(), updated_at = now()
-           FROM picked p WHERE d.id = p.id AND d.subscriber_id = p.subscriber_id
-         RETURNING d.id, d.endpoint_id),
-       lane AS (
-         UPDATE lanes l SET queued = l.queued + c.n, held = greatest(l.held - c.n, 0)
-           FROM (SELECT endpoint_id, count(*)::int AS n FROM up GROUP BY endpoint_id) c
-          WHERE l.endpoint_id = c.endpoint_id)
-       SELECT id, endpoint_id AS "endpointId" FROM up`,
+  /**
+   * Locks held deliveries that wait for nobody: the oldest of each lane, then the newest. The lanes are locked already.
+   * The two may be the same ones. Those that somebody else has locked are left out.
+   */
+  async pickHeld(
+    tx: Tx,
+    room: { endpointId: string; promote: number }[],
+  ): Promise<{ oldest: HeldDelivery[]; newest: HeldDelivery[] }> {
+    const rows = await tx.prepared<HeldDelivery & { newest: boolean }>(
+      'record_pick_held',
+      `SELECT p.id, p.endpoint_id AS "endpointId", p.due_at AS "dueAt", p.trigger, p.critical, p.newest
+         FROM unnest($1::uuid[], $2::int[]) AS r (endpoint_id, n) CROSS JOIN LATERAL (
+           SELECT * FROM (SELECT d.id, d.endpoint_id, d.due_at, d.trigger, d.critical, false AS newest FROM deliveries d
+              WHERE d.endpoint_id = r.endpoint_id AND d.status = 'pending' AND d.ordering_key IS NULL AND d.place = 'held'
+              ORDER BY d.due_at, d.id LIMIT r.n FOR UPDATE SKIP LOCKED) oldest
+           UNION ALL
+           SELECT * FROM (SELECT d.id, d.endpoint_id, d.due_at, d.trigger, d.critical, true AS newest FROM deliveries d
+              WHERE d.endpoint_id = r.endpoint_id AND d.status = 'pending' AND d.ordering_key IS NULL AND d.place = 'held'
+              ORDER BY d.due_at DESC, d.id DESC LIMIT r.n / 2 FOR UPDATE SKIP LOCKED) newest) p`,
       [room.map((r) => r.endpointId), room.map((r) => r.promote)],
+    );
+    return { oldest: rows.filter((row) => !row.newest), newest: rows.filter((row) => row.newest) };
+  },
+
+  /** Locks these if they are held, in order of id; what somebody else has locked or moved is left out. Answers the rest. */
+  async lockHeld(tx: Tx, ids: string[]): Promise<Set<string>> {
+    const rows = await tx.prepared<{ id: string }>(
+      'record_lock_held',
+      `SELECT id FROM deliveries WHERE id = ANY($1::uuid[]) AND status = 'pending' AND place = 'held'
+        ORDER BY id FOR UPDATE SKIP LOCKED`,
+      [ids],
+    );
+    return new Set(rows.map((row) => row.id));
+  },
+
+  /** Gives places to held deliveries that the caller has locked, as it has their lanes; the tickets are the caller's. */
+  async promote(tx: Tx, ids: string[]): Promise<void> {
+    await tx.prepared(
+      'record_promote',
+      `WITH up AS (
+         UPDATE deliveries d SET place = 'queued', ticket = d.ticket + 1, due_at = now(), due_because = NULL, updated_at = now()
+          WHERE d.id = ANY($1::uuid[])
+         RETURNING d.endpoint_id)
+       UPDATE lanes l SET queued = l.queued + c.n, held = greatest(l.held - c.n, 0)
+         FROM (SELECT endpoint_id, count(*)::int AS n FROM up GROUP BY endpoint_id) c
+        WHERE l.endpoint_id = c.endpoint_id`,
+      [ids],
     );
   },
 };

@@ -14,8 +14,11 @@ export interface LockedDelivery {
   updatedAt: Date;
   /** Why no request may go to its endpoint, or null. */
   stopped: 'endpoint_disabled' | 'endpoint_deleted' | 'subscriber_deleted' | null;
-  /** Its lane gives no places now: paused, or a window of 0. */
-  closed: boolean;
+  /** Its lane gives no places now. */
+  closed: 'paused' | 'circuit' | null;
+  critical: boolean;
+  /** Whose turn it waits for; null when it waits for nobody. */
+  orderingKey: string | null;
   /** Its event is still stored. */
   stored: boolean;
 }
@@ -30,20 +33,26 @@ export interface ResendMove {
 export const resendRepository = {
   /** Locks these deliveries in order of id. One that is not in the scope is not answered. */
   async lock(tx: Tx, scope: Scope, ids: string[]): Promise<LockedDelivery[]> {
+    // Locked first, read after: see RecordRepository.lock.
+    await tx.query(
+      'SELECT 1 FROM deliveries WHERE id = ANY($1::uuid[]) AND ($2::uuid IS NULL OR subscriber_id = $2) ORDER BY id FOR UPDATE',
+      [ids, boundTo(scope)],
+    );
     return tx.query(
       `SELECT d.id, d.subscriber_id AS "subscriberId", d.endpoint_id AS "endpointId", d.status, d.place,
               coalesce(d.due_at <= now(), false) AS due, d.updated_at AS "updatedAt",
               CASE WHEN s.deleted_at IS NOT NULL THEN 'subscriber_deleted'
                    WHEN p.id IS NULL OR p.deleted_at IS NOT NULL THEN 'endpoint_deleted'
                    WHEN p.disabled_at IS NOT NULL THEN 'endpoint_disabled' END AS stopped,
-              coalesce(l.paused_at IS NOT NULL OR l.window_size = 0, true) AS closed,
+              CASE WHEN l.endpoint_id IS NULL OR l.paused_at IS NOT NULL THEN 'paused' WHEN l.circuit <> 'closed' THEN 'circuit' END AS closed,
+              d.critical, d.ordering_key AS "orderingKey",
               EXISTS (SELECT 1 FROM events e WHERE e.id = d.event_id AND e.subscriber_id = d.subscriber_id) AS stored
          FROM deliveries d
          LEFT JOIN subscribers s ON s.id = d.subscriber_id
          LEFT JOIN endpoints p ON p.id = d.endpoint_id AND p.subscriber_id = d.subscriber_id
          LEFT JOIN lanes l ON l.endpoint_id = d.endpoint_id AND l.subscriber_id = d.subscriber_id
         WHERE d.id = ANY($1::uuid[]) AND ($2::uuid IS NULL OR d.subscriber_id = $2)
-        ORDER BY d.id FOR UPDATE OF d`,
+        ORDER BY d.id`,
       [ids, boundTo(scope)],
     );
   },
@@ -75,6 +84,8 @@ export const resendRepository = {
               status = 'pending', place = m.place, trigger = $4, ticket = d.ticket + 1, due_at = now(),
               tries = CASE d.status WHEN 'pending' THEN d.tries ELSE 0 END,
               faults = CASE d.status WHEN 'pending' THEN d.faults ELSE 0 END,
+              run_at = CASE d.status WHEN 'pending' THEN d.run_at ELSE now() END,
+              gave_up = NULL, due_because = NULL,
               failure = CASE d.status WHEN 'pending' THEN d.failure END,
               status_code = CASE d.status WHEN 'pending' THEN d.status_code END,
               replay_id = CASE d.status WHEN 'pending' THEN d.replay_id ELSE $5::uuid END,

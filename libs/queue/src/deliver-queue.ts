@@ -1,4 +1,4 @@
-import { DELIVER_QUEUE, DUE_CHANNEL } from '@app/contracts';
+import { DELIVER_QUEUE, DUE_CHANNEL, dueNoticePayload, type DueNotice } from '@app/contracts';
 import type { Database, Tx } from '@app/persistence';
 import { PgBoss } from 'pg-boss';
 
@@ -9,11 +9,19 @@ export interface Ticket {
   retryCount: number;
 }
 
+/** Which tickets a claim is for: see `ticketPriority` in domain. */
+export interface ClaimOf {
+  priorityMin?: 0 | 1 | 2;
+  priorityMax?: 0 | 1 | 2;
+}
+
 /** A ticket to insert: due now, or after so many seconds on the database's clock. */
 export interface NewTicket {
   deliveryId: string;
   endpointId: string;
   inSeconds?: number;
+  /** Higher first. */
+  priority: 0 | 1 | 2;
 }
 
 interface Job {
@@ -97,12 +105,14 @@ export class DeliverQueue {
     }
   }
 
-  /** Claims up to `max` due tickets, the longest waiting first, none of the endpoints in `except`. */
-  async claim(max: number, except: string[]): Promise<Ticket[]> {
+  /** Claims up to `max` due tickets, by priority and then the longest waiting first, none of the endpoints in `except`. */
+  async claim(max: number, except: string[], of: ClaimOf = {}): Promise<Ticket[]> {
     const jobs = (await this.boss.fetch(DELIVER_QUEUE, {
       batchSize: max,
       db: this.database.claimQueue,
       ...(except.length > 0 ? { ignoreGroups: except } : {}),
+      ...(of.priorityMin === undefined ? {} : { minPriority: of.priorityMin }),
+      ...(of.priorityMax === undefined ? {} : { maxPriority: of.priorityMax }),
     })) as unknown as Job[];
     return jobs.map((job) => ({ deliveryId: job.id, endpointId: job.groupId, retryCount: job.retryCount }));
   }
@@ -127,16 +137,17 @@ export class DeliverQueue {
         id: ticket.deliveryId,
         data: {},
         group: { id: ticket.endpointId },
+        priority: ticket.priority,
         ...(ticket.inSeconds ? { startAfter: `${ticket.inSeconds} seconds` as unknown as number } : {}),
       })),
       { db: tx.queue },
     );
-    if (options.notify && tickets.some((ticket) => !ticket.inSeconds)) await this.notify(tx);
+    if (options.notify && tickets.some((ticket) => !ticket.inSeconds)) await this.notify(tx, 'tickets');
   }
 
-  /** Wakes the pumps when this transaction commits. */
-  async notify(tx: Tx): Promise<void> {
-    await tx.query('SELECT pg_notify($1, $2)', [DUE_CHANNEL, '']);
+  /** Wakes the workers when this transaction commits. */
+  async notify(tx: Tx, notice: DueNotice): Promise<void> {
+    await tx.query('SELECT pg_notify($1, $2)', [DUE_CHANNEL, dueNoticePayload(notice)]);
   }
 
   /** Takes back tickets that nobody has claimed. Answers the deliveries whose ticket was taken. */

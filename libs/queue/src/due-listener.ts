@@ -1,4 +1,4 @@
-import { DUE_CHANNEL } from '@app/contracts';
+import { DUE_CHANNEL, parseDueNotice, type DueNotice } from '@app/contracts';
 import pg from 'pg';
 
 // Long enough not to hammer a database that restarts, short beside the pump's own poll.
@@ -6,7 +6,7 @@ const RECONNECT_MS = 1000;
 // A silent connection is found dead after this; polling covers the gap.
 const HEARTBEAT_MS = 10_000;
 
-/** Calls `wake` whenever work may have become due: on each NOTIFY, and after every (re)connection. */
+/** Calls `wake` whenever there may be work: on each NOTIFY, and after every (re)connection. */
 export class DueListener {
   private client: pg.Client | undefined;
   private timer: NodeJS.Timeout | undefined;
@@ -14,7 +14,7 @@ export class DueListener {
 
   constructor(
     private readonly databaseUrl: string,
-    private readonly wake: () => void,
+    private readonly wake: (notice: DueNotice) => void,
     private readonly onError: (error: unknown) => void,
   ) {}
 
@@ -39,7 +39,7 @@ export class DueListener {
       query_timeout: 5000,
     });
     this.client = client;
-    client.on('notification', () => this.wake());
+    client.on('notification', ({ payload }) => this.wake(parseDueNotice(payload ?? '')));
     client.on('error', (error) => this.lost(client, error));
     client.on('end', () => this.lost(client, new Error('the LISTEN connection ended')));
     try {
@@ -47,7 +47,7 @@ export class DueListener {
       await client.query(`LISTEN ${DUE_CHANNEL}`);
       this.beat(client);
       // What was announced while we were away was missed.
-      this.wake();
+      this.wake('lanes');
     } catch (error) {
       this.lost(client, error);
     }

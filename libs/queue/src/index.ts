@@ -1,2 +1,8 @@
-export { DeliverQueue, type NewTicket, type QueueEvents, type Ticket } from './deliver-queue.js';
+export {
+  DeliverQueue,
+  type ClaimOf,
+  type NewTicket,
+  type QueueEvents,
+  type Ticket,
+} from './deliver-queue.js';
 export { DueListener } from './due-listener.js';

@@ -1,0 +1,83 @@
+import type { ClaimOf } from '@app/queue';
+
+/** What kinds of attempts share a worker's slots. */
+export type TicketClass = 'critical' | 'normal' | 'retry';
+
+/** One claim to make: of which tickets, and how many. */
+export interface ClaimPlan extends ClaimOf {
+  max: number;
+}
+
+// Retries, replays included, while first attempts wait. At least two, or a small worker would never retry.
+const RETRY_SHARE = 0.2;
+const RETRY_SLOTS_MIN = 2;
+// With no first attempt waiting: what comes next still finds slots.
+const RETRY_SHARE_IDLE = 0.6;
+// Critical first attempts: as many as this while normal ones wait, and a few that nobody else may take.
+const CRITICAL_SHARE = 0.5;
+const CRITICAL_RESERVE = 0.1;
+// What is kept for critical ones is looked for so often while all other slots are taken.
+const CRITICAL_EVERY_MS = 25;
+// Retries are looked for so often while first attempts keep the worker busy: it costs a statement.
+const RETRIES_EVERY_MS = 50;
+
+/** How a worker's slots are shared between critical first attempts, normal ones, and retries. */
+export class ClassBudgets {
+  private readonly underWay: Record<TicketClass, number> = { critical: 0, normal: 0, retry: 0 };
+  private retriesAt = -Infinity;
+  private criticalAt = -Infinity;
+  private firstsWait = false;
+
+  constructor(
+    private readonly slots: number,
+    private readonly nowMs: () => number,
+  ) {}
+
+  start(of: TicketClass): void {
+    this.underWay[of]++;
+  }
+
+  end(of: TicketClass): void {
+    this.underWay[of]--;
+  }
+
+  /** How many retries may be started now. */
+  get retryRoom(): number {
+    const share = this.firstsWait ? RETRY_SHARE : RETRY_SHARE_IDLE;
+    return Math.max(0, Math.max(RETRY_SLOTS_MIN, Math.floor(this.slots * share)) - this.underWay.retry);
+  }
+
+  /** The claim for first attempts with so many free slots, or null when what is free is kept for others. */
+  planFirsts(free: number): ClaimPlan | null {
+    if (free <= 0) return null;
+    const reserve = Math.max(0, Math.floor(this.slots * CRITICAL_RESERVE) - this.underWay.critical);
+    if (free <= reserve) {
+      if (this.nowMs() - this.criticalAt < CRITICAL_EVERY_MS) return null;
+      this.criticalAt = this.nowMs();
+      return { max: free, priorityMin: 2 };
+    }
+    const max = free - reserve;
+    const criticalMax = Math.max(1, Math.floor(this.slots * CRITICAL_SHARE));
+    if (this.underWay.critical >= criticalMax) return { max, priorityMin: 1, priorityMax: 1 };
+    return { max, priorityMin: 1 };
+  }
+
+  /** What the claim for first attempts found: whether more of them wait. */
+  firstsClaimed(wait: boolean): void {
+    this.firstsWait = wait;
+  }
+
+  /** The claim for retries, or null when it is not their time. */
+  planRetries(free: number): ClaimPlan | null {
+    const max = Math.min(free, this.retryRoom);
+    const now = this.nowMs();
+    if (max <= 0 || (this.firstsWait && now - this.retriesAt < RETRIES_EVERY_MS)) return null;
+    this.retriesAt = now;
+    return { max, priorityMax: 0 };
+  }
+
+  /** After normal ones have run out: critical ones beyond their share, if there are any. */
+  planLeftovers(free: number, firsts: ClaimPlan | null): ClaimPlan | null {
+    return firsts?.priorityMax === 1 && free > 0 ? { max: free, priorityMin: 2 } : null;
+  }
+}

@@ -1,0 +1,83 @@
+import {
+  dueForProbe,
+  halfOpen,
+  newId,
+  probeLost,
+  ticketPriority,
+  type LaneState,
+  type Random,
+} from '@app/domain';
+import {
+  laneStateRepository,
+  orderingRepository,
+  recordRepository,
+  type Database,
+  type HeldDelivery,
+  type NewLaneTransition,
+  type OrderingKey,
+  type Tx,
+} from '@app/persistence';
+import type { DeliverQueue } from '@app/queue';
+
+/**
+ * Lets one held delivery through a circuit whose time has come; whatever comes of it decides. Under the lane's lock, so of
+ * all workers one sends it. A probe that got lost (cancelled, held by a pause) is followed by another. Answers the transition.
+ */
+export function sendProbe(
+  database: Database,
+  queue: Pick<DeliverQueue, 'insert'>,
+  random: Random,
+  endpointId: string,
+): Promise<NewLaneTransition | null> {
+  return database.hotTransaction(async (tx) => {
+    // Keys before lanes, as everywhere.
+    const keys = await orderingRepository.pickReady(tx, [endpointId], 1);
+    const [lane] = await laneStateRepository.lock(tx, [endpointId]);
+    if (!lane) return null;
+    let { state } = lane;
+    if (state.circuit === 'half_open' && !(await laneStateRepository.hasProbe(tx, state.probeId!)))
+      state = probeLost(state, lane.now);
+    const probe =
+      dueForProbe(state, lane.now) && !lane.paused ? await pickProbe(tx, endpointId, keys, state) : null;
+    if (!probe) {
+      if (state !== lane.state) await laneStateRepository.write(tx, [{ ...lane, state }]);
+      return null;
+    }
+    await recordRepository.promote(tx, [probe.id]);
+    const step = halfOpen(state, probe.id);
+    await laneStateRepository.write(tx, [{ ...lane, state: step.state }]);
+    const transition: NewLaneTransition = {
+      id: newId(lane.now.getTime(), random),
+      subscriberId: lane.subscriberId,
+      endpointId,
+      at: lane.now,
+      transition: step.transitions[0],
+    };
+    await laneStateRepository.addTransitions(tx, [transition]);
+    const ticket = { deliveryId: probe.id, endpointId, priority: ticketPriority(probe) };
+    await queue.insert(tx, [ticket], { notify: true });
+    return transition;
+  });
+}
+
+/**
+ * By turns the one that has waited longest and the newest: one event that its receiver cannot take must not keep the
+ * circuit open for all the others.
+ */
+async function pickProbe(
+  tx: Tx,
+  endpointId: string,
+  keys: OrderingKey[],
+  { trips }: LaneState,
+): Promise<Omit<HeldDelivery, 'dueAt'> | null> {
+  const { oldest, newest } = await recordRepository.pickHeld(tx, [{ endpointId, promote: 2 }]);
+  const unordered = trips % 2 === 0 ? (newest[0] ?? oldest[0]) : oldest[0];
+  if (unordered) return unordered;
+  const [key] = keys.length > 0 ? await orderingRepository.heads(tx, keys) : [];
+  if (key?.head?.place !== 'held') return null;
+  const locked = await recordRepository.lockHeld(tx, [key.head.id]);
+  if (!locked.has(key.head.id)) return null;
+  await orderingRepository.occupy(tx, [{ ...key, deliveryId: key.head.id }]);
+  const { id, trigger, critical } = key.head;
+  return { id, endpointId, trigger: trigger as HeldDelivery['trigger'], critical };
+}
