@@ -3,15 +3,18 @@ import {
   type AttemptDto,
   type DeliveryDto,
   type DeliveryWithTimelineDto,
+  type ExplanationDto,
   type Scope,
   type SentRequestDto,
 } from '@app/contracts';
-import { deliveryBody, toPublicId, uuidTimeMs, type CancelReason, type GaveUp } from '@app/domain';
+import { deliveryBody, toPublicId, uuidFloor, uuidTimeMs, type CancelReason, type GaveUp } from '@app/domain';
 import {
   attemptsOfDelivery,
   contentsOfDelivery,
+  factsOfDelivery,
   findClaimed,
   findDelivery,
+  laneTransitions,
   listDeliveries,
   type AttemptRow,
   type Database,
@@ -22,10 +25,15 @@ import {
   type Reader,
 } from '@app/persistence';
 import { boundedRead } from './bounded-read.js';
+import { explainDelivery } from './explain-delivery.js';
+import { showTransition } from './lane-transition.js';
 import { nextAttemptOf } from './next-attempt.js';
 
 // A worker's clock may be behind the one that named the delivery; its attempts must be found all the same.
 const CLOCK_SLACK_MS = 3_600_000;
+
+// The newest: beyond it the story is that of the endpoint's health.
+const TRANSITIONS_SHOWN = 50;
 
 /** A row of a list: what is shown, and the key of the next page. */
 export interface Keyed<T> {
@@ -48,10 +56,12 @@ export class ReadDeliveries {
   async one(scope: Scope, id: string): Promise<DeliveryWithTimelineDto> {
     const row = await findDelivery(this.database, scope, id);
     if (!row) throw notFound();
-    const [[delivery], attempts, contents] = await Promise.all([
+    const span = { since: row.createdAt, until: row.finishedAt };
+    const [[delivery], attempts, contents, transitions] = await Promise.all([
       showDeliveries(this.database, [row]),
       attemptsOfDelivery(this.database, scope, id, new Date(uuidTimeMs(id) - CLOCK_SLACK_MS)),
       contentsOfDelivery(this.database, row),
+      laneTransitions(this.database, row.subscriberId, row.endpointId, TRANSITIONS_SHOWN, span),
     ]);
     const timeline = attempts.map(showAttempt);
     if (delivery.nextAttempt) timeline.push(attemptToCome(delivery, contents.url));
@@ -65,7 +75,16 @@ export class ReadDeliveries {
       endpoint: { id: delivery.endpointId, url: contents.url, stopped: contents.stopped },
       request: requestOf(delivery, contents),
       timeline,
+      laneTransitions: transitions.toReversed().map(showTransition),
     };
+  }
+
+  /** Why it has not arrived. @throws Problem not_found */
+  async explain(scope: Scope, id: string): Promise<ExplanationDto> {
+    const since = uuidFloor(Math.max(uuidTimeMs(id) - CLOCK_SLACK_MS, 0));
+    const facts = await factsOfDelivery(this.database, scope, id, since);
+    if (!facts) throw notFound();
+    return explainDelivery(facts);
   }
 }
 

@@ -47,5 +47,7 @@ export const IDEMPOTENCY_HOURS = 24;
 // A publisher's own event id carries a time; further off it would land outside the partitions that exist.
 export const EVENT_ID_AGE_HOURS_MAX = 24;
 export const EVENT_ID_AHEAD_MINUTES_MAX = 5;
+// Whoever waits behind a thousand wants to know that, and not how many more.
+export const AHEAD_COUNTED_MAX = 1000;
 // The longest span a replay may cover.
 export const REPLAY_DAYS_MAX = 31;

@@ -2,6 +2,7 @@ import {
   DeliveryDto,
   DeliveryPageDto,
   DeliveryWithTimelineDto,
+  ExplanationDto,
   ListDeliveriesQueryDto,
   Problem,
   ResentDto,
@@ -68,6 +69,14 @@ export class DeliveriesController {
     @Param('delivery') delivery: string,
   ): Promise<DeliveryWithTimelineDto> {
     return this.read.one(caller.scope, deliveryId(delivery));
+  }
+
+  /** Explain why a delivery has not arrived. What it waits for, until when, and what would make it go now. */
+  @Get(':delivery/explain')
+  @RequireScope('deliveries:read')
+  @ApiProblems('not_found')
+  explain(@CurrentCaller() caller: Caller, @Param('delivery') delivery: string): Promise<ExplanationDto> {
+    return this.read.explain(caller.scope, deliveryId(delivery));
   }
 
   /**

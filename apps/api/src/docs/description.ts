@@ -1,5 +1,5 @@
-import { ERRORS, SCOPES, type ApiScope } from '@app/contracts';
-import { DEFAULT_RETRY_POLICY, FAILURES, FAILURE_CLASSES, type FailureClass } from '@app/domain';
+import { ERRORS, FAILURE_MEANINGS, SCOPES, type ApiScope } from '@app/contracts';
+import { DEFAULT_RETRY_POLICY, FAILURES, FAILURE_CLASSES } from '@app/domain';
 
 /** The text at the top of the page, for both its readers: who publishes and who receives. */
 export function description(): string {
@@ -92,38 +92,6 @@ export function retrySchedule(): string {
 function table(head: string[], rows: string[][]): string {
   return [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
 }
-
-const FAILURE_MEANINGS: Record<FailureClass, string> = {
-  dns_nxdomain: 'The name does not exist, or has no address',
-  dns_servfail: 'A name server answered with an error',
-  dns_timeout: 'No name server answered in time',
-  blocked_address: 'The URL leads to an address that is not public',
-  blocked_port: 'The URL has a port that is not allowed',
-  connect_refused: 'Nothing listens there',
-  connect_timeout: 'No connection within 5 s',
-  unreachable: 'There is no way to that host',
-  tls_cert_expired: 'The certificate has expired, or is not valid yet',
-  tls_name_mismatch: 'The certificate is for another name',
-  tls_untrusted: 'The certificate is self-signed, or its chain is incomplete',
-  tls_handshake: 'The TLS handshake failed',
-  reset_before_response: 'The connection ended before an answer began',
-  header_timeout: 'An answer began, but its headers did not end in time',
-  header_overflow: 'The headers of the answer are too large',
-  response_timeout: 'No answer within the timeout',
-  incomplete_response: 'The answer broke off, or was not HTTP',
-  redirect: 'The answer was a redirect (3xx): it is not followed, change the URL',
-  http_4xx: 'The answer was another 4xx',
-  retry_later_408_425: 'The answer was 408 or 425',
-  gone_410: 'The answer was 410: the endpoint is disabled',
-  rate_limited_429: 'The answer was 429',
-  http_5xx: 'The answer was another 5xx',
-  gateway_502_504: 'The answer was 502 or 504',
-  config_invalid: 'The URL, the headers or the secrets of the endpoint make no request',
-  payload_too_large_413: 'The answer was 413',
-  receiver_abort: 'The answer was not 2xx and said `webhook-delivery: abort-message`',
-  expired: 'It was older than its retry policy allows when its turn came',
-  internal: 'A fault of ours: it counts against nobody',
-};
 
 const SCOPE_MEANINGS: Record<ApiScope, string> = {
   'events:write': 'publish events',

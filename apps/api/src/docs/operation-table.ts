@@ -452,10 +452,65 @@ Answer 2xx within its \`timeoutSeconds\`; the headers and the signature are desc
           body: JSON.stringify(DELIVERED_EXAMPLE),
         },
         timeline: TIMELINE,
+        laneTransitions: [],
       },
     },
     about:
-      'The answer to "why did it not arrive?". `event` and `endpoint` are what is sent where; each entry of `timeline` is one request, with what the receiver answered; the last one of a pending delivery is the request to come.',
+      'All that is on record of it; `GET /v1/deliveries/{delivery}/explain` puts it into one sentence. `event` and `endpoint` are what is sent where; each entry of `timeline` is one request, with what the receiver answered; the last one of a pending delivery is the request to come.',
+  },
+  'deliveries.explain': {
+    id: 'explainDelivery',
+    answer: 'Why it has not arrived, or how it did.',
+    about:
+      'The answer to "why did it not arrive?": `answer` for people, `waitsFor` for programs; `toSendNow` are requests to make, the first thing first.',
+    shows: {
+      'Failed once, tried again soon': {
+        delivery: DELIVERY.id,
+        status: 'pending',
+        answer:
+          'It waits until 2026-11-22T09:30:05.310Z for attempt 2: at 2026-11-22T09:30:00.101Z the receiver answered 503 (http_5xx), and its retry policy says when to try again.',
+        waitsFor: {
+          code: 'due_time',
+          until: '2026-11-22T09:30:05.310Z',
+          detail: { because: 'retry_schedule', attempt: 2 },
+        },
+        lastFailure: {
+          class: 'http_5xx',
+          statusCode: 503,
+          at: '2026-11-22T09:30:00.101Z',
+          chargeTo: 'receiver',
+          sentence: 'The receiver answered 503.',
+        },
+        gaveUp: null,
+        toSendNow: [
+          {
+            action: 'Send it now; its retry policy goes on from where it is.',
+            method: 'POST',
+            path: `/v1/deliveries/${DELIVERY.id}/resend`,
+          },
+        ],
+      },
+      'Its endpoint is left alone for a while': {
+        delivery: DELIVERY.id,
+        status: 'pending',
+        answer:
+          'The circuit of its endpoint is open because five attempts in a row failed: one probe is sent at 2026-11-22T09:30:31.000Z, and the others follow when it succeeds. Waiting uses up no attempt.',
+        waitsFor: {
+          code: 'circuit',
+          until: '2026-11-22T09:30:31.000Z',
+          detail: { state: 'open', reason: 'five attempts in a row failed', trips: 1, isProbe: false },
+        },
+        lastFailure: null,
+        gaveUp: null,
+        toSendNow: [
+          {
+            action: 'Mend the receiver; if it has moved, change the URL: the new one is probed at once.',
+            method: 'PATCH',
+            path: '/v1/subscribers/sub_01kany2t2bfd0rk8d6x0p9h3qa/endpoints/ep_01kany2t2bfd0rk8d6x0p9h3qa',
+          },
+        ],
+      },
+    },
   },
   'deliveries.resend': { id: 'resendDelivery', answer: 'It is sent next.' },
   'deliveries.cancel': {

@@ -1,5 +1,6 @@
 import type { Trigger } from '@app/domain';
 import { DeliveryDto } from './delivery.dto.js';
+import type { LaneTransitionDto } from './endpoint-health.dto.js';
 
 /** Where the time of an attempt went, in milliseconds; null for a step that was not taken or not reached. */
 export class AttemptTimingsDto {
@@ -203,4 +204,7 @@ export class DeliveryWithTimelineDto extends DeliveryDto {
 
   /** Every attempt in order; of a pending delivery the last is the one to come. */
   timeline: AttemptDto[];
+
+  /** What happened to its endpoint while it was pending, such as an open circuit: the newest 50, in order. */
+  laneTransitions: LaneTransitionDto[];
 }

@@ -1,0 +1,368 @@
+import {
+  AHEAD_COUNTED_MAX,
+  FAILURE_MEANINGS,
+  type ExplanationDto,
+  type WaitsForDto,
+  type WayToSendDto,
+} from '@app/contracts';
+import { FAILURES, isFailureClass, toPublicId } from '@app/domain';
+import type { ExplainRow } from '@app/persistence';
+import { circuitReason } from './lane-transition.js';
+
+// A worker that lives claims what is due within a second or two.
+const OVERDUE_MS = 30_000;
+
+interface Verdict {
+  answer: string;
+  waitsFor: WaitsForDto;
+  toSendNow: WayToSendDto[];
+}
+
+/** Why a delivery has not arrived, from what is stored of it at one moment. Decides as workers do, and changes nothing. */
+export function explainDelivery(facts: ExplainRow): ExplanationDto {
+  return {
+    delivery: toPublicId('dlv', facts.id),
+    status: facts.status,
+    ...verdictOf(facts),
+    lastFailure: lastFailureOf(facts),
+    gaveUp: facts.gaveUp as ExplanationDto['gaveUp'],
+  };
+}
+
+function verdictOf(facts: ExplainRow): Verdict {
+  switch (facts.status) {
+    case 'delivered':
+      return over(
+        `It was delivered at ${iso(facts.finishedAt)}, by ${ordinalAttempt(facts.attempts)}.`,
+        resendWays(facts, 'Send it once more: the receiver sees the same webhook-id.'),
+      );
+    case 'failed':
+      return failed(facts);
+    case 'cancelled':
+      return over(
+        `It was cancelled at ${iso(facts.finishedAt)}${CANCELLED[facts.cancelReason ?? ''] ?? ''}; nothing more is sent.`,
+        resendWays(facts, 'Send it after all.'),
+      );
+    case 'pending':
+      return pending(facts);
+  }
+}
+
+function failed(facts: ExplainRow): Verdict {
+  const why = GAVE_UP[facts.gaveUp ?? ''] ?? 'there is no further try';
+  const behind = isBlocker(facts) ? ' Those behind it in its ordering key wait for it.' : '';
+  const ways = resendWays(facts, 'Send it again, with a fresh retry policy.');
+  if (isBlocker(facts))
+    ways.push({
+      action: 'Or let those behind it follow without it.',
+      method: 'POST',
+      path: `${pathOf(facts)}/cancel`,
+    });
+  return over(
+    `It has failed at ${iso(facts.finishedAt)} after ${attempts(facts.attempts)}: ${lastFailureText(facts)}, and ${why}.${behind}`,
+    ways,
+  );
+}
+
+/** What stands in the way of a pending delivery, the first thing that has to go first. */
+function pending(facts: ExplainRow): Verdict {
+  const { now, dueAt, place } = facts;
+  if (dueAt === null || place === null) throw new Error(`Bug: pending delivery ${facts.id} is in no place`);
+  if (facts.ticket === 'claimed')
+    return waits(
+      'in_flight',
+      null,
+      {},
+      'A worker has it in hand right now: its outcome is a matter of seconds.',
+      [],
+    );
+  if (facts.stopped) return stopped(facts);
+  if (facts.pausedAt)
+    return waits(
+      'paused',
+      null,
+      { since: facts.pausedAt },
+      `Its endpoint has been paused since ${iso(facts.pausedAt)}; it follows when the endpoint is resumed.`,
+      [{ action: 'Resume the endpoint.', method: 'POST', path: `${endpointPath(facts)}/resume` }],
+    );
+  const turn = outOfTurn(facts);
+  if (turn) return turn;
+  if (facts.circuit !== 'closed' && (place === 'held' || !facts.openUntil || dueAt <= facts.openUntil))
+    return circuit(facts);
+  if (facts.dueBecause === 'rate_limit' && (place === 'held' || dueAt > now))
+    return rateLimited(facts, dueAt);
+  if (facts.dueBecause === 'retry_budget' && (place === 'held' || dueAt > now))
+    return overBudget(facts, dueAt);
+  if (dueAt > now) return later(facts, dueAt);
+  if (facts.ahead > 0 && facts.orderingKey === null) return backlog(facts);
+  return nextInLine(facts, dueAt);
+}
+
+function stopped(facts: ExplainRow): Verdict {
+  const reason = facts.disabledReason ? ` (${facts.disabledReason})` : '';
+  return waits(
+    'worker',
+    null,
+    { stopped: facts.stopped },
+    `${STOPPED[facts.stopped!]}${reason}: nothing is sent, and a worker cancels it in a moment.`,
+    resendWays(facts, 'Send it after all.'),
+  );
+}
+
+/** Null when it waits for no other delivery of its ordering key. */
+function outOfTurn(facts: ExplainRow): Verdict | null {
+  const { orderingKey, turnId, blocked, ahead } = facts;
+  if (orderingKey === null || turnId === facts.id || (turnId === null && ahead === 0)) return null;
+  const key = orderingKey === '' ? 'its endpoint' : `its ordering key "${orderingKey}"`;
+  const before = turnId === null ? null : toPublicId('dlv', turnId);
+  const detail = { orderingKey, before, blocked, ...aheadDetail(ahead) };
+  if (blocked && before !== null)
+    return waits(
+      'order',
+      null,
+      detail,
+      `It goes in order: ${before}, before it in ${key}, has failed and blocks the others until it is resent or cancelled.`,
+      [
+        {
+          action: 'Send the one that blocks it again.',
+          method: 'POST',
+          path: `/v1/deliveries/${before}/resend`,
+        },
+        { action: 'Or give that one up.', method: 'POST', path: `/v1/deliveries/${before}/cancel` },
+      ],
+    );
+  const turn = before === null ? [] : [`it is the turn of ${before}`];
+  const line = ahead === 0 ? [] : [`${aheadText(ahead)} before it`];
+  return waits(
+    'order',
+    null,
+    detail,
+    `It goes in order: ${[...turn, ...line].join(', and ')} in ${key}.`,
+    before === null
+      ? []
+      : [
+          {
+            action: 'See what the one whose turn it is waits for.',
+            method: 'GET',
+            path: `/v1/deliveries/${before}/explain`,
+          },
+          { action: 'Or give that one up.', method: 'POST', path: `/v1/deliveries/${before}/cancel` },
+        ],
+  );
+}
+
+function circuit(facts: ExplainRow): Verdict {
+  const { openUntil, trips } = facts;
+  const isProbe = facts.probeId === facts.id;
+  const reason = circuitReason(facts.circuitReason);
+  const probing = isProbe
+    ? 'this delivery is the probe that is sent now'
+    : facts.circuit === 'half_open'
+      ? 'a probe is under way, and the others follow when it succeeds'
+      : `one probe is sent at ${iso(openUntil)}, and the others follow when it succeeds`;
+  return waits(
+    'circuit',
+    openUntil,
+    { state: facts.circuit, reason, trips, isProbe },
+    `The circuit of its endpoint is open because ${reason}: ${probing}. Waiting uses up no attempt.`,
+    [
+      {
+        action: 'Mend the receiver; if it has moved, change the URL: the new one is probed at once.',
+        method: 'PATCH',
+        path: endpointPath(facts),
+      },
+    ],
+  );
+}
+
+function rateLimited(facts: ExplainRow, dueAt: Date): Verdict {
+  const { rateLimit, now } = facts;
+  const limit = rateLimit ? ` of ${rateLimit.limit} in ${rateLimit.per} s` : '';
+  const until = dueAt > now ? dueAt : null;
+  return waits(
+    'rate_limit',
+    until,
+    { rateLimit },
+    `The rate limit${limit} of its endpoint ${until ? `gives it ${iso(until)}` : 'has given others the next moments'}. Waiting uses up no attempt.`,
+    [
+      {
+        action: 'Raise the limit, or take it away with null.',
+        method: 'PATCH',
+        path: endpointPath(facts),
+        body: { rateLimit: null },
+      },
+    ],
+  );
+}
+
+function overBudget(facts: ExplainRow, dueAt: Date): Verdict {
+  const { retryBudgetPercent } = facts;
+  return waits(
+    'budget',
+    dueAt > facts.now ? dueAt : null,
+    { retryBudgetPercent },
+    `It is a retry, and at most ${retryBudgetPercent} % of its endpoint’s attempts may be retries: it waits until there have been more first attempts, and is looked at again at ${iso(dueAt)}.`,
+    [
+      {
+        action: 'Let all of its attempts be retries.',
+        method: 'PATCH',
+        path: endpointPath(facts),
+        body: { retryBudgetPercent: 100 },
+      },
+    ],
+  );
+}
+
+function later(facts: ExplainRow, dueAt: Date): Verdict {
+  const nth = `attempt ${facts.attempts + 1}`;
+  const failure = lastFailureText(facts);
+  const because =
+    facts.dueBecause === 'retry_after'
+      ? `${failure}, and the receiver asked to be left alone until then`
+      : facts.dueBecause === 'platform_fault'
+        ? 'a fault of ours stopped the one before, which counts against nobody'
+        : facts.attempts > 0
+          ? `${failure}, and its retry policy says when to try again`
+          : 'it was put off';
+  return waits(
+    'due_time',
+    dueAt,
+    { because: facts.dueBecause ?? facts.trigger, attempt: facts.attempts + 1 },
+    `It waits until ${iso(dueAt)} for ${nth}: ${because}.`,
+    resendWays(facts, 'Send it now; its retry policy goes on from where it is.'),
+  );
+}
+
+function backlog(facts: ExplainRow): Verdict {
+  const { ahead, window, queued, place } = facts;
+  const room =
+    place === 'held'
+      ? ` ${queued} of at most ${window} are queued, and it follows when some have finished.`
+      : '';
+  return waits(
+    'backlog',
+    null,
+    { ...aheadDetail(ahead), queued, window },
+    `It is due, and ${aheadText(ahead)} before it for the same endpoint.${room}`,
+    place === 'held' ? resendWays(facts, 'Give it a place now, before the others.') : [],
+  );
+}
+
+function nextInLine(facts: ExplainRow, dueAt: Date): Verdict {
+  const waitedMs = facts.now.getTime() - dueAt.getTime();
+  const overdue = waitedMs > OVERDUE_MS;
+  return waits(
+    'worker',
+    null,
+    { dueAt, ticket: facts.ticket, waitedSeconds: Math.floor(waitedMs / 1000) },
+    overdue
+      ? `It has been due since ${iso(dueAt)} and no worker has taken it: see whether workers run and have free slots.`
+      : 'It is due: the next free worker takes it.',
+    [],
+  );
+}
+
+function over(answer: string, toSendNow: WayToSendDto[]): Verdict {
+  return { answer, waitsFor: { code: 'nothing', until: null, detail: {} }, toSendNow };
+}
+
+function waits(
+  code: WaitsForDto['code'],
+  until: Date | null,
+  detail: Record<string, unknown>,
+  answer: string,
+  toSendNow: WayToSendDto[],
+): Verdict {
+  return { answer, waitsFor: { code, until, detail }, toSendNow };
+}
+
+/** A resend, and what has to be done before it can be. None when nothing can be sent any more. */
+function resendWays(facts: ExplainRow, action: string): WayToSendDto[] {
+  if (!facts.stored || facts.stopped === 'endpoint_deleted' || facts.stopped === 'subscriber_deleted')
+    return [];
+  const resend: WayToSendDto = { action, method: 'POST', path: `${pathOf(facts)}/resend` };
+  if (facts.stopped !== 'endpoint_disabled') return [resend];
+  return [
+    { action: 'Enable the endpoint first.', method: 'POST', path: `${endpointPath(facts)}/enable` },
+    resend,
+  ];
+}
+
+function lastFailureOf({ lastFailure }: ExplainRow): ExplanationDto['lastFailure'] {
+  if (lastFailure === null) return null;
+  const { class: failure, statusCode, detail, atMs } = lastFailure;
+  const chargeTo = isFailureClass(failure) ? FAILURES[failure].chargeTo : 'platform';
+  return {
+    class: failure,
+    statusCode,
+    at: new Date(atMs),
+    chargeTo,
+    sentence: `${textOf(failure, statusCode)}${detail ? ` (${detail})` : ''}.`,
+  };
+}
+
+function lastFailureText({ lastFailure }: ExplainRow): string {
+  if (lastFailure === null) return 'no attempt was answered';
+  const said = textOf(lastFailure.class, lastFailure.statusCode);
+  return `at ${iso(new Date(lastFailure.atMs))} ${said[0].toLowerCase()}${said.slice(1)} (${lastFailure.class})`;
+}
+
+function textOf(failure: string, statusCode: number | null): string {
+  if (statusCode !== null && (statusCode < 200 || statusCode > 299))
+    return `The receiver answered ${statusCode}`;
+  return isFailureClass(failure) ? FAILURE_MEANINGS[failure] : failure;
+}
+
+function isBlocker({ id, turnId, blocked }: ExplainRow): boolean {
+  return blocked && turnId === id;
+}
+
+function aheadText(ahead: number): string {
+  if (ahead > AHEAD_COUNTED_MAX) return `more than ${AHEAD_COUNTED_MAX} are`;
+  return ahead === 1 ? 'one is' : `${ahead} are`;
+}
+
+function aheadDetail(ahead: number): { ahead: number; more: boolean } {
+  return { ahead: Math.min(ahead, AHEAD_COUNTED_MAX), more: ahead > AHEAD_COUNTED_MAX };
+}
+
+function attempts(n: number): string {
+  return n === 1 ? 'one attempt' : `${n} attempts`;
+}
+
+function ordinalAttempt(n: number): string {
+  return n <= 1 ? 'its first attempt' : `attempt ${n}`;
+}
+
+function iso(at: Date | null): string {
+  return at === null ? 'an unknown time' : at.toISOString();
+}
+
+function pathOf({ id }: ExplainRow): string {
+  return `/v1/deliveries/${toPublicId('dlv', id)}`;
+}
+
+function endpointPath({ subscriberId, endpointId }: ExplainRow): string {
+  return `/v1/subscribers/${toPublicId('sub', subscriberId)}/endpoints/${toPublicId('ep', endpointId)}`;
+}
+
+const STOPPED = {
+  endpoint_disabled: 'Its endpoint is disabled',
+  endpoint_deleted: 'Its endpoint was deleted',
+  subscriber_deleted: 'Its subscriber was deleted',
+};
+
+const CANCELLED: Record<string, string> = {
+  endpoint_disabled: ' because its endpoint was disabled',
+  endpoint_deleted: ' because its endpoint was deleted',
+  subscriber_deleted: ' because its subscriber was deleted',
+  staff: ' by hand',
+};
+
+const GAVE_UP: Record<string, string> = {
+  permanent: 'trying again cannot help',
+  attempts_exhausted: 'its retry policy gives no more tries',
+  too_old: 'the next try would have come later than its retry policy allows',
+  receiver_abort: 'the receiver asked for no more of it',
+  platform_faults: 'faults of ours stopped it a thousand times',
+};
