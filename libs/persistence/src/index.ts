@@ -24,7 +24,6 @@ export {
 export * from './entities/index.js';
 export { eventTypesRepository, type EventTypeRow, type VersionChange } from './event-types.repository.js';
 export { factsOfDelivery, type ExplainRow } from './explain.queries.js';
-export { factsOfDelivery, type ExplainRow } from './explain.queries.js';
 export {
   blockedKeys,
   laneHealth,
