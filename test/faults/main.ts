@@ -31,12 +31,19 @@ let current: FaultContext | undefined;
 let cluster: Promise<SharedCluster> | undefined;
 let interrupted = false;
 
+// All is ended by then: what keeps this process alive longer is a leak, which would hang whoever waits for it.
+const LEAVE_MS = 5_000;
+
 try {
   process.exitCode = await main();
 } catch (error) {
   if (!interrupted) console.error(error instanceof Error ? error.message : error);
   process.exitCode = interrupted ? EXIT_INTERRUPTED : 1;
 }
+setTimeout(() => {
+  console.error('something was left running in the suite itself:', process.getActiveResourcesInfo());
+  process.exit(1);
+}, LEAVE_MS).unref();
 
 async function main(): Promise<number> {
   const { values } = parseArgs({

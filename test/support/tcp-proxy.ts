@@ -38,7 +38,7 @@ export async function startTcpProxy(port: number, weather: Partial<Weather> = {}
 
   // Each side may end its half by itself, as on a real wire.
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (near) => {
-    if (now.refuse) return void near.on('error', () => undefined).resetAndDestroy();
+    if (now.refuse) return reset(near.on('error', () => undefined));
     const far = connect({ port: target, host: '127.0.0.1', allowHalfOpen: true, noDelay: true });
     const wire = new Wire(near, far, now);
     wires.add(wire);
@@ -100,7 +100,7 @@ class Wire {
       [near, far],
       [far, near],
     ])
-      one.on('error', () => isDead() || other.resetAndDestroy());
+      one.on('error', () => isDead() || reset(other));
     this.ended = Promise.all([closed(near), closed(far)]).then(() => undefined);
   }
 
@@ -109,13 +109,23 @@ class Wire {
   }
 
   reset(): void {
-    this.near.resetAndDestroy();
-    this.far.resetAndDestroy();
+    reset(this.near);
+    reset(this.far);
   }
 
   silence(): void {
     this.silent = true;
   }
+}
+
+/**
+ * Node refuses to reset a socket that is still writing its end (EINVAL), and then leaves it open for ever: its handle
+ * spins and keeps the process from ending. Such a one is closed.
+ */
+function reset(socket: Socket): void {
+  if (socket.writableFinished || (!socket.writableEnded && socket.writableLength === 0))
+    socket.resetAndDestroy();
+  else socket.destroy();
 }
 
 /** Also after an error: `once` would reject with it. */
