@@ -4,7 +4,7 @@
  * rows loaded for it, an outcome.
  */
 import { STAFF } from '@app/contracts';
-import { LaneSignals, RecordOutcomes, type FinishedTicket } from '@app/delivery';
+import { CountAttempts, LaneSignals, RecordOutcomes, type FinishedTicket } from '@app/delivery';
 import { newId, systemClock, systemRandom } from '@app/domain';
 import { createLogger } from '@app/observability';
 import { PumpRepository, type Database } from '@app/persistence';
@@ -122,6 +122,7 @@ async function record(...outcomes: FinishedTicket[]): Promise<void> {
     database,
     road.queue,
     signals,
+    new CountAttempts(database),
     systemRandom,
     road.metrics,
     logger,

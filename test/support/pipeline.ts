@@ -1,4 +1,11 @@
-import { AttemptDelivery, HttpSender, LaneSignals, RateSlots, RecordOutcomes } from '@app/delivery';
+import {
+  AttemptDelivery,
+  CountAttempts,
+  HttpSender,
+  LaneSignals,
+  RateSlots,
+  RecordOutcomes,
+} from '@app/delivery';
 import { parseCidrs, systemClock, systemRandom } from '@app/domain';
 import { AcceptEvents } from '@app/ingest';
 import { Metrics, createLogger } from '@app/observability';
@@ -18,7 +25,7 @@ export interface Pipeline {
 export async function startPipeline(
   database: Database,
   url: string,
-  options: { autoCreate?: boolean } = {},
+  options: { autoCreate?: boolean; /** The operator is told of failures. */ operational?: boolean } = {},
 ): Promise<Pipeline> {
   const metrics = new Metrics();
   const logger = createLogger({ level: process.env.TEST_LOG_LEVEL ?? 'silent', process: 'test' });
@@ -29,11 +36,14 @@ export async function startPipeline(
   });
   const sender = new HttpSender({ allow: parseCidrs('127.0.0.0/8') });
   let pump: Pump | undefined;
-  const signals = new LaneSignals(database, systemRandom, metrics, logger, { operational: false });
+  const signals = new LaneSignals(database, systemRandom, metrics, logger, {
+    operational: options.operational ?? false,
+  });
   const recorder = new RecordOutcomes(
     database,
     queue,
     signals,
+    new CountAttempts(database),
     systemRandom,
     metrics,
     logger,
@@ -56,7 +66,7 @@ export async function startPipeline(
         concurrency,
         concurrencyPerEndpoint,
         concurrencyPerHost: concurrency,
-        tellsFailures: false,
+        tellsFailures: options.operational ?? false,
         worker: 'test:1',
       });
       pump.start();

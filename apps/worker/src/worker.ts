@@ -3,6 +3,7 @@ import type { Config } from '@app/config';
 import type { DueNotice } from '@app/contracts';
 import {
   AttemptDelivery,
+  CountAttempts,
   HttpSender,
   KeepLanes,
   LaneSignals,
@@ -20,9 +21,11 @@ import {
   laneStateRepository,
   rateRepository,
   replaysRepository,
+  statsRepository,
 } from '@app/persistence';
 import { DeliverQueue, DueListener } from '@app/queue';
 import { ReplayRunner } from '@app/console';
+import { AcceptEvents, PublishNotices } from '@app/ingest';
 import { Maintenance } from './maintenance.js';
 import { Pump } from './pump.js';
 
@@ -33,6 +36,7 @@ const GRACE_MS = 15_000;
 export class Worker {
   private readonly queue: DeliverQueue;
   private readonly sender: HttpSender;
+  private readonly counts: CountAttempts;
   private readonly recorder: RecordOutcomes;
   private readonly pump: Pump;
   private readonly listener: DueListener;
@@ -54,12 +58,14 @@ export class Worker {
       userAgent: `Posthorn/${version}`,
       onBroken: (error) => logger.error({ err: error }, 'attempt.broken'),
     });
+    this.counts = new CountAttempts(database);
     const operational = config.POSTHORN_OPERATIONAL_SUBSCRIBER !== '';
     const signals = new LaneSignals(database, systemRandom, metrics, logger, { operational });
     this.recorder = new RecordOutcomes(
       database,
       this.queue,
       signals,
+      this.counts,
       systemRandom,
       metrics,
       logger,
@@ -89,6 +95,12 @@ export class Worker {
       (error) => logger.warn({ err: error }, 'listen.lost'),
     );
     const replays = new ReplayRunner(database, this.queue);
+    const accept = new AcceptEvents(database, this.queue, systemClock, systemRandom, metrics, {
+      autoCreateEventTypes: false,
+    });
+    const notices = new PublishNotices(database, accept, metrics, logger, {
+      operationalSubscriber: config.POSTHORN_OPERATIONAL_SUBSCRIBER,
+    });
     this.maintenance = new Maintenance(
       [
         { name: 'cancel-stopped', everyMs: 1000, runOnce: () => lanes.cancelStopped() },
@@ -108,6 +120,9 @@ export class Worker {
           everyMs: 600_000,
           runOnce: () => laneStateRepository.deleteOldTransitions(database, config.RETENTION_DAYS, 5000),
         },
+        { name: 'notices', everyMs: 1000, runOnce: () => notices.runOnce() },
+        { name: 'stats', everyMs: 5000, runOnce: () => this.counts.write() },
+        { name: 'old-stats', everyMs: 600_000, runOnce: () => statsRepository.deleteOld(database, 2, 5000) },
         { name: 'replays', everyMs: 1000, runOnce: async () => ((await replays.runOnce()) ? 1 : 0) },
         { name: 'measure', everyMs: 10_000, runOnce: () => lanes.measure() },
         { name: 'reconcile', everyMs: 60_000, runOnce: () => lanes.reconcile() },
@@ -163,6 +178,7 @@ export class Worker {
     await this.pump.finish();
     await this.recorder.drain();
     await this.maintenance.stop();
+    await this.counts.write().catch(() => undefined);
     await this.queue.stop();
   }
 }

@@ -1,9 +1,10 @@
 import {
   newId,
   observe,
+  probeSoon,
   toPublicId,
   type LaneSignal,
-  type LaneState,
+  type LaneStep,
   type LaneTransition,
   type Random,
 } from '@app/domain';
@@ -24,7 +25,9 @@ export interface EndpointSignals {
   endpointId: string;
   signals: LaneSignal[];
   /** The endpoint is to be disabled whatever its lane thinks: the receiver said so. */
-  disable: string | null;
+  disable: DisabledBecause | null;
+  /** A test event got through: somebody has mended something, and the circuit need not wait any longer. */
+  tested: boolean;
 }
 
 /** Why an endpoint was disabled by us, as people read it. */
@@ -57,47 +60,23 @@ export class LaneSignals {
   private async applyTo(tx: Tx, endpoints: EndpointSignals[]): Promise<NewLaneTransition[]> {
     const byId = new Map(endpoints.map((endpoint) => [endpoint.endpointId, endpoint]));
     const lanes = await laneStateRepository.lock(tx, [...byId.keys()]);
-    const transitions: NewLaneTransition[] = [];
-    const disabled: { lane: LockedLane; because: string }[] = [];
-    const moved = lanes.map((lane) => {
-      const { signals, disable } = byId.get(lane.endpointId)!;
-      const steps = this.stepsOf(lane, signals);
+    const moved: LockedLane[] = [];
+    const made: NewLaneTransition[] = [];
+    for (const lane of lanes) {
+      const steps = this.stepsOf(lane, byId.get(lane.endpointId)!);
+      moved.push({ ...lane, state: steps.state });
       for (const transition of steps.transitions)
-        transitions.push({
-          id: newId(lane.now.getTime(), this.random),
-          subscriberId: lane.subscriberId,
-          endpointId: lane.endpointId,
-          at: lane.now,
-          transition,
-        });
-      const tooLong = steps.transitions.find((transition) => transition.kind === 'disabled');
-      const because = disable ?? tooLong?.reason;
-      if (because) disabled.push({ lane, because });
-      if (disable)
-        transitions.push({
-          id: newId(lane.now.getTime(), this.random),
-          subscriberId: lane.subscriberId,
-          endpointId: lane.endpointId,
-          at: lane.now,
-          transition: { kind: 'disabled', reason: disable } as unknown as LaneTransition,
-        });
-      return { ...lane, state: steps.state };
-    });
+        if (transition.kind !== 'disabled' || (await disable(tx, lane, transition.reason)))
+          made.push(this.entryOf(lane, transition));
+    }
     await laneStateRepository.write(tx, moved);
-    await laneStateRepository.addTransitions(tx, transitions);
-    for (const { lane, because } of disabled)
-      await endpointsRepository.setDisabled(tx, lane.subscriberId, lane.endpointId, {
-        reason: DISABLED_TEXTS[because as DisabledBecause] ?? because,
-      });
-    const notices = this.options.operational ? noticesOf(transitions, this.random) : [];
+    await laneStateRepository.addTransitions(tx, made);
+    const notices = this.options.operational ? noticesOf(made, this.random) : [];
     if (notices.length > 0) await noticesRepository.add(tx, notices);
-    return transitions;
+    return made;
   }
 
-  private stepsOf(
-    lane: LockedLane,
-    signals: LaneSignal[],
-  ): { state: LaneState; transitions: LaneTransition[] } {
+  private stepsOf(lane: LockedLane, { signals, disable: because, tested }: EndpointSignals): LaneStep {
     let { state } = lane;
     const transitions: LaneTransition[] = [];
     // By the database's clock: open times are compared with it, and workers' clocks differ.
@@ -106,8 +85,26 @@ export class LaneSignals {
       state = step.state;
       transitions.push(...step.transitions);
     }
+    if (tested) state = probeSoon(state, lane.now);
+    if (because) transitions.push({ kind: 'disabled', reason: because });
     return { state, transitions };
   }
+
+  private entryOf(
+    { subscriberId, endpointId, now }: LockedLane,
+    transition: LaneTransition,
+  ): NewLaneTransition {
+    return { id: newId(now.getTime(), this.random), subscriberId, endpointId, at: now, transition };
+  }
+}
+
+/** Answers whether it was not disabled before. */
+function disable(
+  tx: Tx,
+  { subscriberId, endpointId }: LockedLane,
+  because: DisabledBecause,
+): Promise<boolean> {
+  return endpointsRepository.setDisabled(tx, subscriberId, endpointId, { reason: DISABLED_TEXTS[because] });
 }
 
 /** One line and one count for what happened to a lane, after its commit. */

@@ -26,6 +26,7 @@ import {
   type Random,
   type Trigger,
 } from '@app/domain';
+import type { CountAttempts } from './count-attempts.js';
 import type { DisabledBecause, EndpointSignals, LaneSignals } from './lane-signals.js';
 import { promoteHeld, unchanged } from './promote-held.js';
 
@@ -70,6 +71,7 @@ export class RecordOutcomes {
     private readonly database: Database,
     private readonly queue: Pick<DeliverQueue, 'settle' | 'insert' | 'notify'>,
     private readonly lanes: Pick<LaneSignals, 'apply'>,
+    private readonly counts: Pick<CountAttempts, 'count'>,
     private readonly random: Random,
     private readonly metrics: Metrics,
     private readonly logger: Logger,
@@ -261,6 +263,7 @@ export class RecordOutcomes {
     if (!attempt) return;
     const late = row?.applied !== true;
     if (late) this.metrics.lateOutcomes.inc();
+    this.counts.count(outcome.endpointId, outcome.subscriberId, attempt);
     this.metrics.attempts.inc({ status: attempt.status, failure: attempt.failure ?? 'none' });
     this.metrics.attemptSeconds.observe(attempt.totalMs / 1000);
     if (!this.logger.isLevelEnabled('info')) return;
@@ -327,10 +330,11 @@ function signalsOf(group: FinishedTicket[], byId: Map<string, RecordedOutcome>):
     if (!endpoint)
       endpoints.set(
         outcome.endpointId,
-        (endpoint = { endpointId: outcome.endpointId, signals: [], disable: null }),
+        (endpoint = { endpointId: outcome.endpointId, signals: [], disable: null, tested: false }),
       );
     endpoint.disable ??= outcome.disable;
     const kind = verdictOf(outcome);
+    if (kind === 'success' && outcome.trigger === 'test') endpoint.tested = true;
     if (kind)
       endpoint.signals.push({
         at: outcome.attempt!.finishedAt,

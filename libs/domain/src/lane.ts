@@ -64,7 +64,7 @@ export type LaneTransition =
   | { readonly kind: 'circuit_half_opened'; readonly probeId: string }
   | { readonly kind: 'circuit_closed' }
   | { readonly kind: 'failing'; readonly percent: WarningPercent }
-  | { readonly kind: 'disabled'; readonly reason: 'failing_too_long' }
+  | { readonly kind: 'disabled'; readonly reason: 'failing_too_long' | 'gone_410' | 'receiver_asked' }
   | { readonly kind: 'recovered' }
   | { readonly kind: 'rate_lowered'; readonly factor: number };
 

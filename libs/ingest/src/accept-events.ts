@@ -96,6 +96,15 @@ export class AcceptEvents {
     }
   }
 
+  /**
+   * The same at the end of a caller's transaction, which it commits: what the caller did and the events are one.
+   */
+  async acceptIn(tx: Tx, request: AcceptRequest): Promise<AcceptResult[]> {
+    const [answer] = await this.acceptGroup(tx, [request]);
+    if (answer instanceof Problem) throw answer;
+    return answer.results;
+  }
+
   private startGroups(): void {
     while (this.groups < GROUPS_AT_ONCE && this.waiting.length > 0) {
       this.groups++;
@@ -220,6 +229,7 @@ export class AcceptEvents {
         .filter(
           (event) =>
             !event.testOf &&
+            !event.notice &&
             !event.type.startsWith(RESERVED_PREFIX) &&
             !versions.get(event.type)?.includes(event.version ?? versions.get(event.type)?.[0] ?? ''),
         )

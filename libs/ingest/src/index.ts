@@ -7,3 +7,4 @@ export {
 } from './accept-events.js';
 export { parseBatch, parseEvent, type ParsedEvent } from './parse-events.js';
 export { TEST_EVENT_TYPE, type AcceptableEvent } from './plan-events.js';
+export { PublishNotices } from './publish-notices.js';

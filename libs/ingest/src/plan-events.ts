@@ -6,6 +6,8 @@ import type { ParsedEvent } from './parse-events.js';
 /** An event to accept; a test goes to one endpoint, whatever it subscribes to. */
 export interface AcceptableEvent extends ParsedEvent {
   testOf?: string;
+  /** Made by us about a failure: its type needs no entry in the catalogue. For one endpoint, or for all that match. */
+  notice?: { endpointId: string | null };
 }
 
 /** What the catalogue and the subscribers were when the group was accepted. */
@@ -50,8 +52,9 @@ export function planEvent(
   if (version instanceof Problem) return version;
 
   const id = input.id ?? newId(now.getTime(), random);
+  const only = input.testOf ?? input.notice?.endpointId;
   const matching = subscriber.endpoints.filter((endpoint) =>
-    input.testOf ? endpoint.id === input.testOf : matchesAny(endpoint.eventTypes, input.type),
+    only ? endpoint.id === only : matchesAny(endpoint.eventTypes, input.type),
   );
   const deliveries = matching.map((endpoint): NewDelivery => ({
     // Of the same instant as the event, so that both lie in the same day's partitions and leave together.
@@ -88,7 +91,7 @@ function placeFor(endpoint: EndpointForMatch, { testOf }: AcceptableEvent): NewD
 }
 
 function versionOf(input: AcceptableEvent, catalogue: Catalogue): string | Problem {
-  if (input.testOf && input.type === TEST_EVENT_TYPE) return '1';
+  if (input.notice || (input.testOf && input.type === TEST_EVENT_TYPE)) return '1';
   const versions = input.type.startsWith(RESERVED_PREFIX) ? undefined : catalogue.versions.get(input.type);
   if (!versions)
     return new Problem(

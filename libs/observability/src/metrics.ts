@@ -94,6 +94,12 @@ export class Metrics {
     help: 'Circuits opened, probed and closed, warnings, disabled endpoints, lowered rates',
     labelNames: ['kind'],
   });
+  readonly noticesPublished = new Counter({
+    ...this.on,
+    name: 'posthorn_notices_published_total',
+    help: 'Events about failures, for onFailure endpoints and the operator',
+    labelNames: ['type'],
+  });
   readonly circuitsOpen = new Gauge({
     ...this.on,
     name: 'posthorn_circuits_open',

@@ -169,18 +169,19 @@ export const endpointsRepository = {
     return row;
   },
 
-  /** One that is disabled keeps its time and reason; enabling forgets both. */
+  /** One that is disabled keeps its time and reason; enabling forgets both. Answers whether that changed anything. */
   async setDisabled(
     tx: Tx,
     subscriberId: string,
     id: string,
     disabled: { reason: string | null } | null,
-  ): Promise<void> {
-    await tx.query(
+  ): Promise<boolean> {
+    const rows = await tx.query(
       `UPDATE endpoints SET updated_at = now(), disabled_at = CASE WHEN $3 THEN now() END, disabled_reason = $4
-        WHERE id = $1 AND subscriber_id = $2 AND (disabled_at IS NOT NULL) <> $3`,
+        WHERE id = $1 AND subscriber_id = $2 AND (disabled_at IS NOT NULL) <> $3 RETURNING 1 AS one`,
       [id, subscriberId, disabled !== null, disabled?.reason ?? null],
     );
+    return rows.length > 0;
   },
 
   /** Resuming wakes the workers at commit: they give places to what was held. */

@@ -12,9 +12,28 @@ export interface NewNotice {
   detail: object;
 }
 
-/** A notice that is locked, to be published and forgotten in one transaction. */
+/** A notice that is locked, to be published and forgotten in one transaction, with what it is about. */
 export interface PendingNotice extends NewNotice {
   createdAt: Date;
+  subscriberExternalId: string | null;
+  endpointUrl: string;
+  endpointDescription: string;
+  /** Whom the subscriber wants to be told of failed deliveries. */
+  onFailureEndpointId: string | null;
+  delivery: { eventId: string; attempts: number; statusCode: number | null; createdAt: Date } | null;
+  /** Null when it is about no delivery, or the event is no longer stored. */
+  event: { type: string; version: string; data: string; occurredAt: Date } | null;
+}
+
+interface NoticeRow extends Omit<PendingNotice, 'delivery' | 'event'> {
+  eventId: string | null;
+  attempts: number;
+  statusCode: number | null;
+  deliveryCreatedAt: Date;
+  type: string | null;
+  version: string;
+  data: string;
+  occurredAt: Date;
 }
 
 /** The outbox of operational events. */
@@ -33,5 +52,41 @@ export const noticesRepository = {
         notices.map((n) => JSON.stringify(n.detail)),
       ],
     );
+  },
+
+  /** Locks the oldest notices that nobody else has, with what they are about. */
+  async take(tx: Tx, max: number): Promise<PendingNotice[]> {
+    // Locked first, read after: see RecordRepository.lock.
+    const locked = await tx.query<{ id: string }>(
+      'SELECT id FROM notices ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED',
+      [max],
+    );
+    if (locked.length === 0) return [];
+    const rows = await tx.query<NoticeRow>(
+      `SELECT n.id, n.subscriber_id AS "subscriberId", n.endpoint_id AS "endpointId", n.kind, n.delivery_id AS "deliveryId", n.detail,
+              n.created_at AS "createdAt", s.external_id AS "subscriberExternalId", e.url AS "endpointUrl",
+              e.description AS "endpointDescription", e.on_failure_endpoint_id AS "onFailureEndpointId",
+              d.event_id AS "eventId", d.attempts, d.status_code AS "statusCode", d.created_at AS "deliveryCreatedAt",
+              v.type, v.version, v.data, v.occurred_at AS "occurredAt"
+         FROM unnest($1::uuid[]) AS i (id)
+         JOIN notices n ON n.id = i.id
+         JOIN subscribers s ON s.id = n.subscriber_id
+         JOIN endpoints e ON e.id = n.endpoint_id AND e.subscriber_id = n.subscriber_id
+         LEFT JOIN deliveries d ON d.id = n.delivery_id AND d.subscriber_id = n.subscriber_id
+         LEFT JOIN events v ON v.id = d.event_id AND v.subscriber_id = d.subscriber_id
+        ORDER BY n.id`,
+      [locked.map((row) => row.id)],
+    );
+    return rows.map(
+      ({ eventId, attempts, statusCode, deliveryCreatedAt, type, version, data, occurredAt, ...notice }) => ({
+        ...notice,
+        delivery: eventId === null ? null : { eventId, attempts, statusCode, createdAt: deliveryCreatedAt },
+        event: type === null ? null : { type, version, data, occurredAt },
+      }),
+    );
+  },
+
+  async forget(tx: Tx, ids: string[]): Promise<void> {
+    await tx.query('DELETE FROM notices WHERE id = ANY($1::uuid[])', [ids]);
   },
 };
