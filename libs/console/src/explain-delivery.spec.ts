@@ -99,6 +99,15 @@ describe('a pending delivery waits for', () => {
       /^It is due, and one is before it for the same endpoint\.$/,
       [],
     ],
+    ['a place', { place: 'held', ticket: 'none', queued: 1 }, 'backlog', null, /one is before it/, [RESEND]],
+    [
+      'a slot that others wait for',
+      { place: 'held', ticket: 'none', rateLimit: { algorithm: 'leaky_bucket', limit: 1, per: 60 } },
+      'rate_limit',
+      null,
+      /limit of 1 in 60 s of its endpoint has given others the next moments/,
+      [ENDPOINT],
+    ],
     [
       'a place',
       { place: 'held', ticket: 'none', ahead: 1001, queued: 128 },
@@ -223,7 +232,7 @@ describe('a pending delivery waits for', () => {
     ],
     [
       'its place, though it is its turn',
-      { place: 'held', ticket: 'none', orderingKey: 'k', turnId: id },
+      { place: 'held', ticket: 'none', orderingKey: 'k', turnId: id, queued: 0 },
       'worker',
       null,
       /next free worker/,

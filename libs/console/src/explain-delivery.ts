@@ -20,12 +20,15 @@ interface Verdict {
 
 /** Why a delivery has not arrived, from what is stored of it at one moment. Decides as workers do, and changes nothing. */
 export function explainDelivery(facts: ExplainRow): ExplanationDto {
+  const { answer, waitsFor, toSendNow } = verdictOf(facts);
   return {
     delivery: toPublicId('dlv', facts.id),
     status: facts.status,
-    ...verdictOf(facts),
+    answer,
+    waitsFor,
     lastFailure: lastFailureOf(facts),
     gaveUp: facts.gaveUp as ExplanationDto['gaveUp'],
+    toSendNow,
   };
 }
 
@@ -73,7 +76,7 @@ function pending(facts: ExplainRow): Verdict {
       'in_flight',
       null,
       {},
-      'A worker has it in hand right now: its outcome is a matter of seconds.',
+      'A worker has it in hand right now: its outcome is a matter of seconds. Should that worker die, another takes it within half a minute.',
       [],
     );
   if (facts.stopped) return stopped(facts);
@@ -94,7 +97,10 @@ function pending(facts: ExplainRow): Verdict {
   if (facts.dueBecause === 'retry_budget' && (place === 'held' || dueAt > now))
     return overBudget(facts, dueAt);
   if (dueAt > now) return later(facts, dueAt);
-  if (facts.ahead > 0 && facts.orderingKey === null) return backlog(facts);
+  // Those that have a place may be due later than this one: a rate limit gives them moments to come.
+  const behind = place === 'held' ? Math.max(facts.ahead, facts.queued) : facts.ahead;
+  if (behind > 0 && place === 'held' && facts.rateLimit) return rateLimited(facts, dueAt);
+  if (behind > 0 && (place === 'held' || facts.orderingKey === null)) return backlog(facts, behind);
   return nextInLine(facts, dueAt);
 }
 
@@ -233,8 +239,8 @@ function later(facts: ExplainRow, dueAt: Date): Verdict {
   );
 }
 
-function backlog(facts: ExplainRow): Verdict {
-  const { ahead, window, queued, place } = facts;
+function backlog(facts: ExplainRow, ahead: number): Verdict {
+  const { window, queued, place } = facts;
   const room =
     place === 'held'
       ? ` ${queued} of at most ${window} are queued, and it follows when some have finished.`
@@ -244,7 +250,9 @@ function backlog(facts: ExplainRow): Verdict {
     null,
     { ...aheadDetail(ahead), queued, window },
     `It is due, and ${aheadText(ahead)} before it for the same endpoint.${room}`,
-    place === 'held' ? resendWays(facts, 'Give it a place now, before the others.') : [],
+    place === 'held' && facts.orderingKey === null
+      ? resendWays(facts, 'Give it a place now, before the others.')
+      : [],
   );
 }
 

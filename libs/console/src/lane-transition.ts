@@ -1,9 +1,12 @@
 import type { LaneTransitionDto } from '@app/contracts';
+import { toPublicId } from '@app/domain';
 import type { LaneTransitionRow } from '@app/persistence';
 
 /** What happened to a lane, with a sentence for people. A kind that is not known here is shown by its name. */
 export function showTransition({ at, kind, detail }: LaneTransitionRow): LaneTransitionDto {
-  return { at, kind, detail, text: sentenceOf(kind, detail) };
+  const { probeId, ...rest } = detail;
+  const shown = typeof probeId === 'string' ? { ...rest, probe: toPublicId('dlv', probeId) } : rest;
+  return { at, kind, detail: shown, text: sentenceOf(kind, shown) };
 }
 
 /** Why a circuit opened, as part of a sentence. */
@@ -25,7 +28,7 @@ function sentenceOf(kind: string, detail: Record<string, unknown>): string {
     case 'circuit_opened':
       return `The circuit opened because ${circuitReason(detail.reason)}: nothing is sent until ${String(detail.until)}, then one probe.`;
     case 'circuit_half_opened':
-      return 'One probe was sent to see whether the receiver is back.';
+      return `One probe, ${String(detail.probe)}, was sent to see whether the receiver is back.`;
     case 'circuit_closed':
       return 'The probe succeeded: the circuit is closed, and deliveries follow, slowly at first.';
     case 'failing':

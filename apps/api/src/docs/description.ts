@@ -12,9 +12,12 @@ it shows what was sent and what your receiver answered. Rotate its secret, list 
 The requests that this page offers fit
 together: create \`acme-corp\`, an endpoint for it and the type \`invoice.paid\`, then publish one.
 
-**Retries.** Every answer but 2xx, and none within the endpoint's timeout (15 s unless you change it), is a failure. It is tried again after
-${retrySchedule()}, each give or take half, so that a receiver that comes back is not run over. Then the
-delivery has \`failed\`, and can still be resent. An event may arrive twice or out of order: its \`webhook-id\` is the same each time.
+**Retries.** Every answer but 2xx, and none within the endpoint's timeout (15 s unless you change it), is a failure. Unless the
+endpoint or the event type has a retry policy of its own, it is tried again after
+${retrySchedule()}, each give or take half, so that a receiver that comes back is not run over, and never before a
+\`Retry-After\`. Then the delivery has \`failed\`, and can still be resent. Redirects and 4xx but 408, 425 and 429 fail at once; 410 disables the
+endpoint. An endpoint that only fails is left alone for a while and probed, which uses up no attempt:
+\`GET /v1/deliveries/{delivery}/explain\` says what a delivery waits for. An event may arrive twice or out of order: its \`webhook-id\` is the same each time.
 
 - **Lists** come in pages, newest first: ask again with \`?cursor=\` and the \`nextCursor\` of the page before, or follow the \`Link\` header.
 - **Errors** are [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problems: match on \`code\`; \`errors\` names each wrong field.

@@ -64,7 +64,11 @@ const RECEIVE = {
 of them fits. Refuse timestamps more than five minutes off. Any library for Standard Webhooks or Svix does all of this; code for Node is at the top of
 this page. The example below, as one line without blanks, is signed with \`${SECRET}\`.
 
-**Answer** 2xx within the endpoint's timeout, and do your work afterwards. Everything else is tried again after ${retrySchedule()}.
+**Answer** 2xx within the endpoint's timeout, and do your work afterwards. No answer, 5xx, 408, 425 and 429 are tried again after ${retrySchedule()}, or as your
+retry policy says, and never before your \`Retry-After\`. Redirects and other 4xx have failed at once, unless your policy says \`retryClientErrors\`.
+
+**Stop** us with 410, or with the header \`webhook-delivery: disable\` in any answer: the endpoint is disabled. \`webhook-delivery: abort-message\` in a
+failure ends this event alone.
 
 **Remember** \`webhook-id\`: an event may arrive twice, and out of order.`,
   security: [],
@@ -112,7 +116,7 @@ this page. The example below, as one line without blanks, is signed with \`${SEC
     '3XX': { description: 'A failure: redirects are not followed. Change the URL of the endpoint instead.' },
     '4XX': {
       description:
-        'A failure, tried again later, 410 and 429 included. Delete or disable an endpoint that is gone for good.',
+        'A failure. 408, 425 and 429 are tried again later; 410 disables the endpoint; the others end the delivery.',
     },
     '5XX': { description: 'A failure, tried again later. So is no answer within the endpoint’s timeout.' },
   },
