@@ -21,11 +21,11 @@ export interface Tag {
   window: number;
 }
 
-// An endpoint may have half as many requests under way as there are free slots: one that hangs alone gets a third of them all,
-// eight get a quarter of what is left each time, and there is always a slot for somebody else (dynamic thresholds, as switches
-// share their memory). A subscriber gets three times what is free: three quarters of all when it is alone.
-const ENDPOINT_SHARE = 1 / 2;
-const SUBSCRIBER_SHARE = 3;
+// Dynamic thresholds, as switches share their memory: an endpoint may have as many requests under way as there are free
+// slots, a subscriber seven times as many. Eight that hang take 28 each of 256 and leave 28, twenty take 12 and leave 12: there
+// is always a slot for somebody else, and one alone is bound only by its own maximum.
+const ENDPOINT_SHARE = 1;
+const SUBSCRIBER_SHARE = 7;
 // Of endpoints that have nothing under way. Dropped whole when full: it is learnt again with the next row.
 const TAGS_MAX = 20_000;
 
