@@ -1,6 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger, Metrics } from '@app/observability';
 
+const AGAIN_AFTER_MS = 5000;
+
 /** One loop: a bounded round that answers how much it changed, and how long to wait after one that changed nothing. */
 export interface MaintenanceLoop {
   name: string;
@@ -35,14 +37,17 @@ export class Maintenance {
     const { signal } = this.stopping;
     while (!signal.aborted) {
       let changed = 0;
+      let waitMs = everyMs;
       try {
         changed = await runOnce();
         if (changed > 0) this.logger.info({ loop: name, changed }, 'maintenance.done');
       } catch (error) {
         this.metrics.maintenanceFailures.inc({ loop: name });
         this.logger.warn({ err: error, loop: name }, 'maintenance.failed');
+        // Most often a lock that was not to be had just then: the next ten minutes need not pass for it.
+        waitMs = Math.min(everyMs, AGAIN_AFTER_MS);
       }
-      if (changed === 0) await delay(everyMs, undefined, { signal }).catch(() => undefined);
+      if (changed === 0) await delay(waitMs, undefined, { signal }).catch(() => undefined);
     }
   }
 }

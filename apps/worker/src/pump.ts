@@ -10,7 +10,7 @@ import {
   type SlotsWanted,
 } from '@app/delivery';
 import { DELIVERY_FAILED_TYPE } from '@app/contracts';
-import type { Clock } from '@app/domain';
+import { toPublicId, type Clock } from '@app/domain';
 import type { Logger, Metrics } from '@app/observability';
 import type { DeliveryForAttempt, EndpointForAttempt, PumpRepository } from '@app/persistence';
 import type { DeliverQueue } from '@app/queue';
@@ -249,6 +249,11 @@ export class Pump {
       this.end(ticket, delivery, endpoint, NOTHING_TO_DO);
       return 'done';
     }
+    if (delivery.endpointId !== ticket.endpointId) {
+      this.logger.warn({ delivery: toPublicId('dlv', delivery.id) }, 'ticket.replaced');
+      this.end(ticket, delivery, undefined, GIVEN_BACK);
+      return 'done';
+    }
     const stopped = gate(delivery, endpoint);
     if (stopped) {
       this.end(ticket, delivery, endpoint, stopped);
@@ -402,6 +407,7 @@ export class Pump {
     return {
       ...ticket,
       ...outcome,
+      endpointId: delivery?.endpointId ?? ticket.endpointId,
       subscriberId: delivery?.subscriberId ?? NOBODY,
       eventId: delivery?.eventId ?? NOBODY,
       trigger: delivery?.trigger ?? 'event',

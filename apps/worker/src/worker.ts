@@ -13,6 +13,7 @@ import {
 import { parseCidrs, systemClock, systemRandom } from '@app/domain';
 import type { Logger, Metrics } from '@app/observability';
 import {
+  DatabaseClock,
   PumpRepository,
   idempotencyRepository,
   partitionsRepository,
@@ -31,11 +32,14 @@ import { Pump } from './pump.js';
 
 // What is under way may finish; the rest of the 20 seconds is for writing it down.
 const GRACE_MS = 15_000;
+// As doctor has it: more is nobody's network.
+const SKEW_SECONDS_MAX = 2;
 
 /** The worker without its process: the pump, the recorder and the loops, wired. */
 export class Worker {
   private readonly queue: DeliverQueue;
   private readonly sender: HttpSender;
+  private readonly clock: DatabaseClock;
   private readonly counts: CountAttempts;
   private readonly recorder: RecordOutcomes;
   private readonly pump: Pump;
@@ -46,15 +50,16 @@ export class Worker {
     config: Config & { DATABASE_URL: string },
     version: string,
     database: Database,
-    metrics: Metrics,
+    private readonly metrics: Metrics,
     private readonly logger: Logger,
   ) {
+    this.clock = new DatabaseClock(database, systemClock, () => performance.now());
     this.queue = new DeliverQueue(database, {
       supervise: true,
       on: (kind, detail) => logger.warn(kind === 'error' ? { err: detail } : { detail }, 'queue.warning'),
     });
     this.sender = new HttpSender({ allow: parseCidrs(config.POSTHORN_ALLOW_CIDRS) });
-    const attempts = new AttemptDelivery(this.sender, systemClock, systemRandom, {
+    const attempts = new AttemptDelivery(this.sender, this.clock, systemRandom, {
       userAgent: `Posthorn/${version}`,
       onBroken: (error) => logger.error({ err: error }, 'attempt.broken'),
     });
@@ -79,7 +84,7 @@ export class Worker {
       this.recorder,
       metrics,
       logger,
-      systemClock,
+      this.clock,
       {
         concurrency: config.WORKER_CONCURRENCY,
         concurrencyPerEndpoint: config.WORKER_CONCURRENCY_PER_ENDPOINT,
@@ -95,7 +100,7 @@ export class Worker {
       (error) => logger.warn({ err: error }, 'listen.lost'),
     );
     const replays = new ReplayRunner(database, this.queue);
-    const accept = new AcceptEvents(database, this.queue, systemClock, systemRandom, metrics, {
+    const accept = new AcceptEvents(database, this.queue, this.clock, systemRandom, metrics, {
       autoCreateEventTypes: false,
     });
     const notices = new PublishNotices(database, accept, metrics, logger, {
@@ -106,6 +111,7 @@ export class Worker {
         { name: 'cancel-stopped', everyMs: 1000, runOnce: () => lanes.cancelStopped() },
         { name: 'cancel-long-stopped', everyMs: 300_000, runOnce: () => lanes.cancelLongStopped() },
         { name: 'promote-stalled', everyMs: 1000, runOnce: () => lanes.promoteStalled() },
+        { name: 'clock', everyMs: 10_000, runOnce: () => this.measureClock() },
         { name: 'probes', everyMs: 500, runOnce: () => lanes.sendProbes() },
         { name: 'sideline', everyMs: 1000, runOnce: () => lanes.sideline(this.pump.saturated()) },
         { name: 'expire-held', everyMs: 60_000, runOnce: () => lanes.expireHeld() },
@@ -155,6 +161,14 @@ export class Worker {
     );
   }
 
+  private async measureClock(): Promise<number> {
+    const seconds = await this.clock.measure();
+    this.metrics.clockSkewSeconds.set(seconds);
+    if (Math.abs(seconds) > SKEW_SECONDS_MAX)
+      this.logger.warn({ seconds: Math.round(seconds) }, 'clock.skewed');
+    return 0;
+  }
+
   /** Something is due, or a lane may promote: the loops would find it too, a little later. */
   private noticed(notice: DueNotice, lanes: KeepLanes): void {
     this.pump.wake();
@@ -164,6 +178,7 @@ export class Worker {
   }
 
   async start(): Promise<void> {
+    await this.measureClock();
     await this.queue.start();
     this.pump.start();
     this.listener.start();

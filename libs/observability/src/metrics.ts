@@ -100,6 +100,11 @@ export class Metrics {
     help: 'Events about failures, for onFailure endpoints and the operator',
     labelNames: ['type'],
   });
+  readonly clockSkewSeconds = new Gauge({
+    ...this.on,
+    name: 'posthorn_clock_skew_seconds',
+    help: 'This machine’s clock minus the database’s: should be near 0',
+  });
   readonly circuitsOpen = new Gauge({
     ...this.on,
     name: 'posthorn_circuits_open',

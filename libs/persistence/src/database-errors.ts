@@ -32,8 +32,9 @@ export function violatedUnique(error: unknown): string | undefined {
   return '';
 }
 
-// Class 08 connection, 53 resources, 57 operator intervention (shutdown, timeout), 55P03 lock timeout, 25006 read only.
-const UNAVAILABLE_SQLSTATE = /^(08|53|57)...$|^55P03$|^25006$/;
+// Class 08 connection, 53 resources, 57 operator intervention (shutdown, timeout), 55P03 lock timeout, 25006 read only; and a
+// conflict with others that several tries have not got past.
+const UNAVAILABLE_SQLSTATE = /^(08|53|57)...$|^55P03$|^25006$|^40(001|P01)$/;
 const UNAVAILABLE_NODE = new Set([
   'ECONNREFUSED',
   'ECONNRESET',

@@ -1,3 +1,5 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { systemRandom, type Random } from '@app/domain';
 import type { Db as QueueDb } from 'pg-boss';
 import pg, { type Pool, type PoolClient, type PoolConfig, type QueryConfig, type QueryResult } from 'pg';
 import { DataSource, type EntityManager } from 'typeorm';
@@ -100,7 +102,10 @@ export class Database {
   private readonly hotPool: Pool;
   private readonly claimPool: Pool;
 
-  constructor(private readonly dataSource: DataSource) {
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly random: Random = systemRandom,
+  ) {
     const { hot, claims } = shareOut((dataSource.options.extra as { poolMax: number }).poolMax);
     this.hotPool = this.poolWith({ options: `${HOT_PLANNER} -c timezone=UTC`, max: hot, pipeline: true });
     this.claimPool = this.poolWith({ options: `${CLAIM_PLANNER} -c timezone=UTC`, max: claims });
@@ -140,16 +145,16 @@ export class Database {
   }
 
   /**
-   * Runs `work` in one transaction and commits. A deadlock or serialization failure is run again, twice at most:
+   * Runs `work` in one transaction and commits. A deadlock or serialization failure is run again, four times at most:
    * `work` must have no effect outside the transaction.
    */
   transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
-    return again(() => this.once(work));
+    return again(() => this.once(work), this.random);
   }
 
   /** The same on a connection of the hot path, for T1 and T2: no entities, look-ups by index only. */
   hotTransaction<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
-    return again(() => this.hotOnce(work));
+    return again(() => this.hotOnce(work), this.random);
   }
 
   private async once<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
@@ -210,12 +215,17 @@ export class Database {
   }
 }
 
-async function again<T>(once: () => Promise<T>): Promise<T> {
+// With 10, 20, 40 and 80 ms between them, give or take a half: who met in a deadlock should not meet again.
+const TRIES_MAX = 5;
+const AGAIN_AFTER_MS = 10;
+
+async function again<T>(once: () => Promise<T>, random: Random): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
       return await once();
     } catch (error) {
-      if (tries >= 3 || !isTransientConflict(error)) throw error;
+      if (tries >= TRIES_MAX || !isTransientConflict(error)) throw error;
     }
+    await delay(AGAIN_AFTER_MS * 2 ** (tries - 1) * (0.5 + random.next()));
   }
 }

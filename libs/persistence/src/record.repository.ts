@@ -168,7 +168,7 @@ export const recordRepository = {
                 failure_detail, note, remote_address, response_headers, response_body, response_encoding,
                 response_truncated, worker)
          SELECT b.attempt_id, b.subscriber_id, b.id, b.endpoint_id, b.n, b.trigger, b.attempt_status, NOT b.applied, b.url,
-                coalesce(b.due_at, b.started_at), b.started_at, b.finished_at, b.dns_ms, b.connect_ms, b.tls_ms,
+                CASE WHEN b.applied THEN coalesce(b.due_at, b.started_at) ELSE b.started_at END, b.started_at, b.finished_at, b.dns_ms, b.connect_ms, b.tls_ms,
                 b.first_byte_ms, b.total_ms, b.status_code, b.attempt_failure, b.failure_detail, b.note, b.remote_address,
                 b.response_headers, b.response_body, b.response_encoding, b.response_truncated, b.worker
            FROM before b WHERE b.attempt_id IS NOT NULL)

@@ -1,4 +1,5 @@
 import { DELIVER_QUEUE, DUE_CHANNEL, dueNoticePayload, type DueNotice } from '@app/contracts';
+import { isUuid } from '@app/domain';
 import type { Database, Tx } from '@app/persistence';
 import { PgBoss } from 'pg-boss';
 
@@ -29,6 +30,9 @@ interface Job {
   retryCount: number;
   groupId: string;
 }
+
+// The delivery row is the truth: a ticket whose group is not its endpoint is replaced by one that is right.
+const NO_ENDPOINT = '00000000-0000-0000-0000-000000000000';
 
 /** What pg-boss reports on its own account: a failed supervision or a warning about the queue. */
 export type QueueEvents = (kind: 'error' | 'warning', detail: unknown) => void;
@@ -114,7 +118,12 @@ export class DeliverQueue {
       ...(of.priorityMin === undefined ? {} : { minPriority: of.priorityMin }),
       ...(of.priorityMax === undefined ? {} : { maxPriority: of.priorityMax }),
     })) as unknown as Job[];
-    return jobs.map((job) => ({ deliveryId: job.id, endpointId: job.groupId, retryCount: job.retryCount }));
+    // A job that is not ours to begin with must not break the statement that loads all others' rows.
+    return jobs.map(({ id, groupId, retryCount }) => ({
+      deliveryId: id,
+      endpointId: isUuid(groupId) ? groupId : NO_ENDPOINT,
+      retryCount,
+    }));
   }
 
   /** Ends the claim of these tickets. Answers the deliveries whose claim was still theirs. */

@@ -1,0 +1,41 @@
+import type { Clock } from '@app/domain';
+import type { Database } from './database.js';
+
+/** Milliseconds that only ever go on, from wherever: `performance.now`. */
+export type Monotonic = () => number;
+
+/**
+ * The database's time, without asking it each time: measured every few seconds, carried on by the machine's monotonic clock
+ * in between. What is signed, recorded and compared with the database is so right on a machine whose own clock is
+ * not, also when that is set while we run.
+ */
+export class DatabaseClock implements Clock {
+  /** The database's time when the monotonic clock read 0. */
+  private originMs: number | null = null;
+
+  constructor(
+    private readonly database: Pick<Database, 'query'>,
+    private readonly machine: Clock,
+    private readonly monotonic: Monotonic,
+  ) {}
+
+  /** @throws Error before the first measurement */
+  now(): Date {
+    if (this.originMs === null) throw new Error('Bug: the database has not been asked for its time');
+    return new Date(this.originMs + this.monotonic());
+  }
+
+  /** Asks the database. Answers how many seconds the machine's clock is ahead of it. */
+  async measure(): Promise<number> {
+    // The second of two questions: the first may have had to make a connection.
+    await this.database.query('SELECT 1');
+    const askedAt = this.monotonic();
+    const [{ now }] = await this.database.query<{ now: number }>(
+      'SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now',
+    );
+    const answeredAt = this.monotonic();
+    // Read on the way, at the latest when it was sent back; half the way is the least wrong.
+    this.originMs = now - (askedAt + answeredAt) / 2;
+    return (this.machine.now().getTime() - this.now().getTime()) / 1000;
+  }
+}
