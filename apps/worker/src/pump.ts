@@ -152,7 +152,7 @@ export class Pump {
         this.logger.warn({ err: error }, 'claim.failed');
       }
       if (!more) await this.untilWoken();
-      if (this.hungry && this.running > 0 && this.freeSlots < this.fewSlots) await delay(GATHER_MS);
+      if (this.hungry && this.running > this.fewSlots) await delay(GATHER_MS);
     }
   }
 
@@ -359,6 +359,7 @@ export class Pump {
   ): Promise<void> {
     // Retries are counted from their start on; of the others only the row says which are critical.
     const counted: TicketClass | null = ticket.retry ? null : delivery.critical ? 'critical' : 'normal';
+    this.retryBudget.count(endpoint.id, ticket.retry, endpoint.retryBudgetPercent);
     if (counted) this.budgets.start(counted);
     const outcome = await this.outcomeOf(delivery, endpoint);
     if (counted) this.budgets.end(counted);

@@ -20,16 +20,22 @@ export class RetryBudget {
 
   constructor(private readonly nowMs: () => number) {}
 
-  /** Counts an attempt of an endpoint that bounds the share of its retries. Answers whether a retry may be made; a first one always may. */
+  /**
+   * Whether an attempt may be made: a first one always, a retry while they are within their share. Counts nothing, because a
+   * ticket that has to wait for a slot of its rate is asked about again.
+   */
   allows(endpointId: string, isRetry: boolean, percentMax: number): boolean {
-    if (percentMax >= 100) return true;
+    if (!isRetry || percentMax >= 100) return true;
+    const { attempts, retries } = this.windowOf(endpointId);
+    return retries < RETRIES_FREE || (retries + 1) * 100 <= percentMax * (attempts + 1);
+  }
+
+  /** Counts an attempt that is made, of an endpoint that bounds the share of its retries. */
+  count(endpointId: string, isRetry: boolean, percentMax: number): void {
+    if (percentMax >= 100) return;
     const window = this.windowOf(endpointId);
-    const within =
-      window.retries < RETRIES_FREE || (window.retries + 1) * 100 <= percentMax * (window.attempts + 1);
-    if (isRetry && !within) return false;
     window.attempts++;
     if (isRetry) window.retries++;
-    return true;
   }
 
   private windowOf(endpointId: string): Window {
