@@ -24,6 +24,8 @@ export class TimedTickets {
 
   /** Its slot is so many milliseconds from now. */
   add(ticket: ClaimedTicket, inMs: number): void {
+    // Claimed again while it waited for an earlier claim's slot: that one is lost.
+    this.drop(ticket.deliveryId);
     const at = this.nowMs() + inMs;
     const timer = setTimeout(
       () => {
