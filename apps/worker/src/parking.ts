@@ -26,6 +26,9 @@ export interface Tag {
 // is always a slot for somebody else, and one alone is bound only by its own maximum.
 const ENDPOINT_SHARE = 1;
 const SUBSCRIBER_SHARE = 7;
+// The last slots go to endpoints that have none. Without them thirteen endpoints that begin to hang one after the other take all of
+// 256, each half of what the one before left, and nobody starts anything until the first deadline.
+const NEWCOMERS_SHARE = 1 / 8;
 // Of endpoints that have nothing under way. Dropped whole when full: it is learnt again with the next row.
 const TAGS_MAX = 20_000;
 
@@ -60,7 +63,7 @@ export class Parking {
 
   /** First attempts that wait here. */
   get hasFirsts(): boolean {
-    for (const waiting of this.parked.values()) if (!waiting[0].retry) return true;
+    for (const waiting of this.parked.values()) if (waiting.some(isFirst)) return true;
     return false;
   }
 
@@ -87,10 +90,12 @@ export class Parking {
       progress = false;
       for (const [endpointId, waiting] of this.parked) {
         if (taken.length >= max) break;
-        if (waiting[0].retry && retriesLeft <= 0) continue;
-        if (!this.mayStart(endpointId)) continue;
-        if (waiting[0].retry) retriesLeft--;
-        taken.push(waiting.shift()!);
+        // First attempts pass by retries that have no room: else others' retries that hang would stop this endpoint whole.
+        const at = retriesLeft > 0 ? 0 : waiting.findIndex(isFirst);
+        if (at < 0 || !this.mayStart(endpointId)) continue;
+        const [ticket] = waiting.splice(at, 1);
+        if (ticket.retry) retriesLeft--;
+        taken.push(ticket);
         this.count--;
         this.occupy(endpointId, 1);
         if (waiting.length === 0) this.parked.delete(endpointId);
@@ -128,9 +133,11 @@ export class Parking {
     return (this.underWayOfHost.get(tag.host) ?? 0) > this.shares.perHostMax;
   }
 
-  /** Endpoints that could not start one more ticket now. */
+  /** Endpoints that could not start one more ticket now, or have first attempts here already. */
   saturated(): string[] {
-    const full = [...this.parked.keys()];
+    const full: string[] = [];
+    for (const [endpointId, waiting] of this.parked)
+      if (waiting.some(isFirst) || !this.mayStart(endpointId)) full.push(endpointId);
     for (const endpointId of this.underWay.keys())
       if (!this.parked.has(endpointId) && !this.mayStart(endpointId)) full.push(endpointId);
     return full;
@@ -161,7 +168,7 @@ export class Parking {
     const tag = this.tags.get(endpointId);
     const mine = this.underWay.get(endpointId) ?? 0;
     const free = this.freeSlots;
-    if (free <= 0) return false;
+    if (free <= 0 || (mine > 0 && free <= Math.floor(this.shares.slots * NEWCOMERS_SHARE))) return false;
     const most = Math.max(1, Math.min(this.shares.perEndpointMax, Math.floor(free * ENDPOINT_SHARE)));
     if (mine >= Math.min(most, tag?.window ?? most)) return false;
     if (!tag) return true;
@@ -186,6 +193,10 @@ export class Parking {
     for (const endpointId of this.tags.keys())
       if (!this.underWay.has(endpointId)) this.tags.delete(endpointId);
   }
+}
+
+function isFirst(ticket: ClaimedTicket): boolean {
+  return !ticket.retry;
 }
 
 function add(counts: Map<string, number>, key: string, by: number): void {
