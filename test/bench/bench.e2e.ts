@@ -30,7 +30,7 @@ async function bench(...args: string[]): Promise<{ code: number | null; stdout: 
   return { code, stdout, stderr };
 }
 
-describe.each(['limit', 'drain', 'publish', 'latency'])('%s', (scenario) => {
+describe.each(['limit', 'drain', 'publish', 'latency', 'noisy'])('%s', (scenario) => {
   it('reports one object with everything needed to compare it, and leaves nothing behind', async () => {
     const small = [
       '--seconds',

@@ -26,6 +26,8 @@ export class Rig {
   limit = 0;
   limitSpread = 0;
   cluster: EmbeddedPostgres | undefined;
+  private workers: RunningProcess[] = [];
+  private readonly mayEnd = new Set<RunningProcess>();
   private directory = '';
   private readonly adminKey = newAdminKey();
   private readonly endings: (() => Promise<unknown>)[] = [];
@@ -75,7 +77,12 @@ export class Rig {
     );
     await migrateDatabase(this.cluster.url());
     const api = await this.startProcess('api', startApi);
-    return { url: api.url, key: this.adminKey, subscribers: await this.subscribe(api.url) };
+    const client = createClient({ url: api.url, key: this.adminKey });
+    await client.createEventType(EVENT_TYPE);
+    const subscribers = await this.subscribe(api.url, this.options.endpoints, (n) =>
+      this.receiver.url(`/ok/${n}`),
+    );
+    return { url: api.url, key: this.adminKey, subscribers };
   }
 
   async startWorkers(): Promise<void> {
@@ -83,7 +90,22 @@ export class Rig {
     const workers = Array.from({ length: this.options.workers }, (_, i) =>
       this.startProcess(`worker-${i + 1}`, startWorker),
     );
-    await Promise.all(workers);
+    this.workers = await Promise.all(workers);
+  }
+
+  /** Ends the workers as an operator would; what they have in hand is finished or given back. */
+  async stopWorkers(): Promise<void> {
+    this.log('stopping the worker(s)');
+    for (const worker of this.workers) this.mayEnd.add(worker);
+    await Promise.all(this.workers.map((worker) => worker.stop()));
+  }
+
+  /** A receiver beside the one that is measured, for endpoints that misbehave. */
+  startSecondReceiver(): Promise<Receiver> {
+    return this.own(
+      () => startReceiver({ mode: 'count' }),
+      (receiver) => receiver.stop(),
+    );
   }
 
   /** The wait, unless a process of the product ends meanwhile: then nobody need wait for the rest. */
@@ -125,7 +147,8 @@ export class Rig {
       () => start({ databaseUrl: this.cluster!.url(), env, logFile }),
       (it) => it.stop('SIGKILL'),
     );
-    const ended = running.exited.then(async ({ code, signal }) => {
+    const ended = running.exited.then(async ({ code, signal }): Promise<never> => {
+      if (this.mayEnd.has(running)) return new Promise<never>(() => undefined);
       throw new Error(
         `${name} ended with ${signal ?? code} in the middle of the run:\n${await running.logs()}`,
       );
@@ -136,13 +159,13 @@ export class Rig {
     return running;
   }
 
-  private async subscribe(apiUrl: string): Promise<string[]> {
+  /** So many subscribers with an endpoint each. */
+  async subscribe(apiUrl: string, count: number, url: (n: number) => string): Promise<string[]> {
     const client = createClient({ url: apiUrl, key: this.adminKey });
-    await client.createEventType(EVENT_TYPE);
     const subscribers: string[] = [];
-    for (let i = 0; i < this.options.endpoints; i++) {
+    for (let i = 0; i < count; i++) {
       const { id } = await client.createSubscriber({ name: `Bench ${i}` });
-      await client.createEndpoint(id, { url: this.receiver.url(`/ok/${i}`), eventTypes: [EVENT_TYPE] });
+      await client.createEndpoint(id, { url: url(i), eventTypes: [EVENT_TYPE] });
       subscribers.push(id);
     }
     return subscribers;

@@ -242,14 +242,16 @@ SELECT p.id, p.endpoint_id AS "endpointId", p.due_at AS "dueAt", p.trigger, p.cr
 SELECT id FROM deliveries WHERE id = ANY($1::uuid[]) AND status = 'pending' AND place = 'held'
   ORDER BY id FOR UPDATE SKIP LOCKED;
 
--- record_promote
-WITH up AS (
-  UPDATE deliveries d SET place = 'queued', ticket = d.ticket + 1, due_at = now(), due_because = NULL, updated_at = now()
-  WHERE d.id = ANY($1::uuid[])
-  RETURNING d.endpoint_id)
-  UPDATE lanes l SET queued = l.queued + c.n, held = greatest(l.held - c.n, 0)
-  FROM (SELECT endpoint_id, count(*)::int AS n FROM up GROUP BY endpoint_id) c
-  WHERE l.endpoint_id = c.endpoint_id;
+-- record_give_places
+UPDATE deliveries SET place = 'queued', ticket = ticket + 1, due_at = now(), due_because = NULL, updated_at = now()
+  WHERE id = ANY($1::uuid[]);
+
+-- record_room_to_promote
+SELECT r.endpoint_id AS "endpointId", r.promote FROM (
+  SELECT l.endpoint_id, least(l.held, l.window_size - l.queued) AS promote FROM lanes l
+  WHERE l.endpoint_id = ANY($1::uuid[]) AND l.paused_at IS NULL AND l.circuit = 'closed' AND l.held > 0
+  AND l.queued * 2 < l.window_size) r
+  WHERE pg_try_advisory_xact_lock(hashtextextended(r.endpoint_id::text, 33));
 
 -- lane_state_lock
 SELECT l.endpoint_id, l.subscriber_id, l.window_size, l.window_max, l.circuit, l.trips, l.opened_at, l.open_until, l.closed_at,

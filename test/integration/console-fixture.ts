@@ -1,6 +1,6 @@
 import { STAFF } from '@app/contracts';
 import { runDoctor } from '@app/console';
-import { promoteIn } from '@app/delivery';
+import { promoteHeld } from '@app/delivery';
 import { fromPublicId, newId, systemClock, systemRandom } from '@app/domain';
 import type { AcceptedEvent } from '@app/ingest';
 import { recordRepository, type Database, type LaneChange, type OutcomeRecord } from '@app/persistence';
@@ -107,12 +107,17 @@ export class Bench {
           tickets.map((ticket) => ({ ...ticket, inSeconds: next.inSeconds, priority: 0 })),
           { notify: false },
         );
-      await promoteIn(tx, this.road.queue, [...changes.keys()]);
     });
+    const endpointIds = [...new Set(tickets.map((ticket) => ticket.endpointId))];
+    await promoteHeld(this.database, this.road.queue, endpointIds);
   }
 
   async failAll(): Promise<void> {
-    await this.record(await this.claim(), { status: 'failed', failure: 'http_5xx', gaveUp: 'permanent' }, 'http_5xx');
+    await this.record(
+      await this.claim(),
+      { status: 'failed', failure: 'http_5xx', gaveUp: 'permanent' },
+      'http_5xx',
+    );
   }
 
   async deliverAll(): Promise<void> {

@@ -7,6 +7,7 @@ const ticket = (endpointId: string, n: number) => ({
   endpointId,
   retryCount: 0,
   retry: false,
+  claimedAtMs: 0,
 });
 const lot = (perEndpointMax: number) => new Parking({ slots: 1000, perEndpointMax, perHostMax: 1000 });
 const many = (endpointId: string, count: number) =>

@@ -3,6 +3,8 @@ import type { Ticket } from '@app/queue';
 /** A ticket of this worker, and whether it counts as a retry among its slots. */
 export interface ClaimedTicket extends Ticket {
   retry: boolean;
+  /** By the worker's clock, before it asked for it. */
+  claimedAtMs: number;
 }
 
 /** How many slots a worker has, and how many of them may go to one of a kind. */

@@ -41,6 +41,8 @@ const FEW_SLOTS_MAX = 32;
 const GATHER_MS = 2;
 // A third of the queue's heartbeat: two may be lost before a claim is.
 const HEARTBEAT_MS = 4000;
+// Half a heartbeat: what is left out once is touched twice more before its claim ends.
+const FRESH_MS = 2000;
 // Claims that were not touched for so long may be another worker's by now: the queue's heartbeat is 12 s.
 const CLAIM_MS = 10_000;
 
@@ -185,7 +187,12 @@ export class Pump {
   private async claim(plan: ClaimPlan, except: string[]): Promise<boolean> {
     const max = Math.min(plan.max, CLAIM_MAX);
     const retry = plan.priorityMax === 0;
-    const tickets = (await this.queue.claim(max, except, plan)).map((ticket) => ({ ...ticket, retry }));
+    const claimedAtMs = this.clock.now().getTime();
+    const tickets = (await this.queue.claim(max, except, plan)).map((ticket) => ({
+      ...ticket,
+      retry,
+      claimedAtMs,
+    }));
     for (const ticket of tickets) {
       if (this.claimed.has(ticket.deliveryId)) this.claimedAgain.add(ticket.deliveryId);
       this.claimed.set(ticket.deliveryId, ticket);
@@ -446,8 +453,10 @@ export class Pump {
   }
 
   private async touchAll(): Promise<void> {
-    const tickets = [...this.claimed.values()];
     const at = this.clock.now().getTime();
+    // Claimed just now is as good as touched; most have ended before it is needed. (A heartbeat over all of them waited for the
+    // rows of every T2 under way, half a second in each four, and T2 for it.)
+    const tickets = [...this.claimed.values()].filter((ticket) => at - ticket.claimedAtMs >= FRESH_MS);
     try {
       const ours = await this.queue.touch(tickets);
       // Parked ones that are no longer ours are dropped; what is under way is judged when it is recorded.

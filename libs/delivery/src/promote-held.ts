@@ -1,3 +1,4 @@
+import { DUE_CHANNEL, dueNoticePayload } from '@app/contracts';
 import { ticketPriority } from '@app/domain';
 import {
   orderingRepository,
@@ -5,6 +6,7 @@ import {
   type Database,
   type HeldDelivery,
   type LaneChange,
+  type OrderingKey,
   type PickedKey,
   type Tx,
 } from '@app/persistence';
@@ -17,8 +19,10 @@ const KEYS_MAX = 500;
 
 /**
  * Gives places and tickets to held deliveries of lanes that have room: after every T2 that made room, and by the loop
- * that finds what a crash in between left. Its own transaction, because T2 holds its lanes only while the server commits.
- * Looks at the lanes again under their locks. Answers how many it promoted.
+ * that finds what a crash in between left. Answers how many it promoted.
+ *
+ * Its own transaction, and the lanes are locked by its last statement only: T2 waits for them. What keeps two promoters of
+ * one lane apart is an advisory lock; the second leaves it to the first, and to the next T2.
  *
  * The oldest go first; when the oldest are older than a minute, half of the places go to the newest of the last minute
  * instead (docs/adr/0008). Deliveries of an ordering key go by its turn.
@@ -28,51 +32,59 @@ export function promoteHeld(
   queue: Pick<DeliverQueue, 'insert'>,
   endpointIds: string[],
 ): Promise<number> {
-  return database.hotTransaction((tx) => promoteIn(tx, queue, endpointIds));
+  return database.hotTransaction(async (tx) => {
+    const lanes = await recordRepository.roomToPromote(tx, endpointIds);
+    if (lanes.length === 0) return 0;
+    const room = new Map(lanes.map(({ endpointId, promote }) => [endpointId, promote]));
+    const ready = await orderingRepository.pickReady(tx, [...room.keys()], KEYS_MAX);
+    const { next, turns, empty } = await nextOfKeys(tx, ready, room);
+    const open = [...room]
+      .filter(([, promote]) => promote > 0)
+      .map(([endpointId, promote]) => ({ endpointId, promote }));
+    const picked = open.length > 0 ? await recordRepository.pickHeld(tx, open) : { oldest: [], newest: [] };
+    const chosen = [...next, ...fairly(picked, room)];
+
+    const works: (() => Promise<unknown>)[] = [];
+    if (chosen.length > 0) {
+      const ids = chosen.map(({ id }) => id);
+      const tickets = chosen.map((delivery) => ({
+        deliveryId: delivery.id,
+        endpointId: delivery.endpointId,
+        priority: ticketPriority(delivery),
+      }));
+      works.push(() => recordRepository.givePlaces(tx, ids));
+      works.push(() => queue.insert(tx, tickets, { notify: false }));
+      works.push(() => tx.query('SELECT pg_notify($1, $2)', [DUE_CHANNEL, dueNoticePayload('tickets')]));
+    }
+    if (turns.length > 0) works.push(() => orderingRepository.occupy(tx, turns));
+    if (empty.length > 0) works.push(() => orderingRepository.leave(tx, empty));
+    if (chosen.length > 0) works.push(() => recordRepository.settleLanes(tx, promotedOf(chosen)));
+    await tx.commitWith(works);
+    return chosen.length;
+  });
 }
 
-/** The same in the caller's transaction. */
-export async function promoteIn(
-  tx: Tx,
-  queue: Pick<DeliverQueue, 'insert'>,
-  endpointIds: string[],
-): Promise<number> {
-  // Keys before lanes, as everywhere.
-  const ready = await orderingRepository.pickReady(tx, endpointIds, KEYS_MAX);
-  const lanes = await recordRepository.settleLanes(tx, endpointIds.map(unchanged));
-  const room = new Map(
-    lanes.filter((lane) => lane.promote > 0).map((lane) => [lane.endpointId, lane.promote]),
-  );
-
-  const next = await nextOfKeys(tx, ready, room);
-  const open = [...room]
-    .filter(([, promote]) => promote > 0)
-    .map(([endpointId, promote]) => ({ endpointId, promote }));
-  const picked = open.length > 0 ? await recordRepository.pickHeld(tx, open) : { oldest: [], newest: [] };
-  const chosen = [...next, ...fairly(picked, room)];
-  if (chosen.length === 0) return 0;
-  await recordRepository.promote(
-    tx,
-    chosen.map(({ id }) => id),
-  );
-  const tickets = chosen.map((delivery) => ({
-    deliveryId: delivery.id,
-    endpointId: delivery.endpointId,
-    priority: ticketPriority(delivery),
-  }));
-  await queue.insert(tx, tickets, { notify: true });
-  return chosen.length;
+/** What a promotion changes in its lanes. */
+function promotedOf(chosen: Chosen[]): LaneChange[] {
+  const changes = new Map<string, LaneChange>();
+  for (const { endpointId } of chosen) {
+    let change = changes.get(endpointId);
+    if (!change) changes.set(endpointId, (change = unchanged(endpointId)));
+    change.queued++;
+    change.held--;
+  }
+  return [...changes.values()];
 }
 
 type Chosen = Omit<HeldDelivery, 'dueAt'>;
 
-/** The next delivery of each key whose turn it is, as far as its lane has room; keys that are empty go. Takes from `room`. */
+/** The next delivery of each key whose turn it is, as far as its lane has room, and keys that are empty. Takes from `room`. */
 async function nextOfKeys(
   tx: Tx,
-  ready: Awaited<ReturnType<typeof orderingRepository.pickReady>>,
+  ready: OrderingKey[],
   room: Map<string, number>,
-): Promise<Chosen[]> {
-  if (ready.length === 0) return [];
+): Promise<{ next: Chosen[]; turns: (OrderingKey & { deliveryId: string })[]; empty: OrderingKey[] }> {
+  if (ready.length === 0) return { next: [], turns: [], empty: [] };
   const heads = await orderingRepository.heads(tx, ready);
   const wanted: (PickedKey & { head: NonNullable<PickedKey['head']> })[] = [];
   for (const key of heads) {
@@ -92,22 +104,19 @@ async function nextOfKeys(
           held.map(({ head }) => head.id),
         )
       : new Set();
-  const turns = wanted.filter(({ head }) => head.place !== 'held' || locked.has(head.id));
-  if (turns.length > 0)
-    await orderingRepository.occupy(
-      tx,
-      turns.map(({ head, ...key }) => ({ ...key, deliveryId: head.id })),
-    );
-  const empty = heads.filter(({ head }) => head === null);
-  if (empty.length > 0) await orderingRepository.leave(tx, empty);
-  return turns
-    .filter(({ head }) => head.place === 'held')
-    .map(({ endpointId, head }) => ({
-      id: head.id,
-      endpointId,
-      trigger: head.trigger as Chosen['trigger'],
-      critical: head.critical,
-    }));
+  const taken = wanted.filter(({ head }) => head.place !== 'held' || locked.has(head.id));
+  return {
+    turns: taken.map(({ head, ...key }) => ({ ...key, deliveryId: head.id })),
+    empty: heads.filter(({ head }) => head === null),
+    next: taken
+      .filter(({ head }) => head.place === 'held')
+      .map(({ endpointId, head }) => ({
+        id: head.id,
+        endpointId,
+        trigger: head.trigger as Chosen['trigger'],
+        critical: head.critical,
+      })),
+  };
 }
 
 /** As many of each lane as it has room for. */

@@ -18,6 +18,7 @@ import {
   type Tx,
 } from '@app/persistence';
 import type { DeliverQueue } from '@app/queue';
+import { unchanged } from './promote-held.js';
 
 /**
  * Lets one held delivery through a circuit whose time has come; whatever comes of it decides. Under the lane's lock, so of
@@ -43,7 +44,8 @@ export function sendProbe(
       if (state !== lane.state) await laneStateRepository.write(tx, [{ ...lane, state }]);
       return null;
     }
-    await recordRepository.promote(tx, [probe.id]);
+    await recordRepository.givePlaces(tx, [probe.id]);
+    await recordRepository.settleLanes(tx, [{ ...unchanged(endpointId), queued: 1, held: -1 }]);
     const step = halfOpen(state, probe.id);
     await laneStateRepository.write(tx, [{ ...lane, state: step.state }]);
     const transition: NewLaneTransition = {

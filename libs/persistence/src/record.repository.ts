@@ -291,18 +291,29 @@ export const recordRepository = {
     return new Set(rows.map((row) => row.id));
   },
 
-  /** Gives places to held deliveries that the caller has locked, as it has their lanes; the tickets are the caller's. */
-  async promote(tx: Tx, ids: string[]): Promise<void> {
+  /** Gives places to held deliveries that the caller has locked; their tickets and the lanes' counts are the caller's. */
+  async givePlaces(tx: Tx, ids: string[]): Promise<void> {
     await tx.prepared(
-      'record_promote',
-      `WITH up AS (
-         UPDATE deliveries d SET place = 'queued', ticket = d.ticket + 1, due_at = now(), due_because = NULL, updated_at = now()
-          WHERE d.id = ANY($1::uuid[])
-         RETURNING d.endpoint_id)
-       UPDATE lanes l SET queued = l.queued + c.n, held = greatest(l.held - c.n, 0)
-         FROM (SELECT endpoint_id, count(*)::int AS n FROM up GROUP BY endpoint_id) c
-        WHERE l.endpoint_id = c.endpoint_id`,
+      'record_give_places',
+      `UPDATE deliveries SET place = 'queued', ticket = ticket + 1, due_at = now(), due_because = NULL, updated_at = now()
+        WHERE id = ANY($1::uuid[])`,
       [ids],
+    );
+  },
+
+  /**
+   * How many held deliveries each of these lanes may promote now, for those whose promoter nobody else is. The lanes
+   * themselves are not locked: T2 changes their counts meanwhile, and only promoters raise `queued` while something is held.
+   */
+  async roomToPromote(tx: Tx, endpointIds: string[]): Promise<{ endpointId: string; promote: number }[]> {
+    return tx.prepared(
+      'record_room_to_promote',
+      `SELECT r.endpoint_id AS "endpointId", r.promote FROM (
+         SELECT l.endpoint_id, least(l.held, l.window_size - l.queued) AS promote FROM lanes l
+          WHERE l.endpoint_id = ANY($1::uuid[]) AND l.paused_at IS NULL AND l.circuit = 'closed' AND l.held > 0
+            AND l.queued * 2 < l.window_size) r
+        WHERE pg_try_advisory_xact_lock(hashtextextended(r.endpoint_id::text, 33))`,
+      [endpointIds],
     );
   },
 };

@@ -1,6 +1,6 @@
-import type { Arrivals } from '../../support/receiver/journal.js';
 import type { Scenario } from '../scenario.js';
 import { countDeliveries, percentiles } from '../statistics.js';
+import { journeys } from './journeys.js';
 
 const WARMUP_SECONDS = 2;
 const SECONDS = 30;
@@ -39,16 +39,3 @@ export const latency: Scenario = {
     };
   },
 };
-
-/** To the first request of each event; a repeat is a duplicate, not a late arrival. */
-function journeys(calledMs: ReadonlyMap<string, number>, { ids, monotonicMs }: Arrivals): number[] {
-  const seen = new Set<string>();
-  const spans: number[] = [];
-  ids.forEach((id, i) => {
-    const from = calledMs.get(id);
-    if (from === undefined || seen.has(id)) return;
-    seen.add(id);
-    spans.push(monotonicMs[i] - from);
-  });
-  return spans;
-}
