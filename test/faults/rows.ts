@@ -17,6 +17,15 @@ import { row as oneWorkerIsCutOff } from './16-one-worker-is-cut-off.js';
 import { row as databaseDiskIsFull } from './17-database-disk-is-full.js';
 import { row as connectionsAreLimited } from './19-connections-are-limited.js';
 import { row as deadlocks } from './20-deadlocks.js';
+import { row as receiverRefuses } from './23-receiver-refuses.js';
+import { row as receiverHangs } from './24-receiver-hangs.js';
+import { row as drippingBodies } from './25-dripping-bodies.js';
+import { row as endless1xx } from './26-endless-1xx.js';
+import { row as connectionsBreak } from './27-connections-break.js';
+import { row as blackholedReceiver } from './28-blackholed-receiver.js';
+import { row as packetsAreLost } from './29-packets-are-lost.js';
+import { row as tlsFaults } from './30-tls-faults.js';
+import { row as redirects } from './33-redirects.js';
 import { row as poisonJobs } from './38-poison-jobs.js';
 import { row as twoWorkersOfOneName } from './39-two-workers-of-one-name.js';
 import { row as fiveSchedulers } from './40-five-schedulers.js';
@@ -44,6 +53,15 @@ export const ROWS: readonly FaultRow[] = [
   databaseDiskIsFull,
   connectionsAreLimited,
   deadlocks,
+  receiverRefuses,
+  receiverHangs,
+  drippingBodies,
+  endless1xx,
+  connectionsBreak,
+  blackholedReceiver,
+  packetsAreLost,
+  tlsFaults,
+  redirects,
   poisonJobs,
   twoWorkersOfOneName,
   fiveSchedulers,
