@@ -28,7 +28,7 @@ afterEach(async () => {
   await bench.database.query(`DELETE FROM deliveries`);
   await bench.database.query(`DELETE FROM attempts`);
   await bench.database.query(`DELETE FROM events`);
-  await bench.database.query(`UPDATE lanes SET queued = 0, held = 0`);
+  await bench.database.query(`UPDATE lanes SET queued = 0, held = 0, waiting = 0`);
 });
 
 const resend = (id: string, scope: Scope = STAFF) =>
