@@ -137,6 +137,45 @@ it('410 disables the endpoint, and the operator hears of it', async () => {
   expect(row.reason).toMatch(/^gone_410: /);
 });
 
+it('nothing but failures for too long: warned at 50, 75 and 100 %, then disabled; a success in between is told as recovery', async () => {
+  const customer = await registerSubscriber(database, [receiver.url('/fail-first/1/long')]);
+  const [endpointId] = customer.endpointIds;
+  const failingFor = (days: number, attempts: number) =>
+    database.query(
+      `UPDATE lanes SET failing_since = now() - make_interval(days => $2), failing_attempts = $3, circuit = 'closed', open_until = NULL
+        WHERE endpoint_id = $1`,
+      [endpointId, days, attempts],
+    );
+  // Half of five days and half of twenty attempts.
+  await failingFor(3, 12);
+  await publish(customer.subscriberId, '{"n":1}');
+  await publishNotices(1);
+  const [warned] = await arrivals('/ok/operator', 1);
+  expect(warned).toMatchObject({ type: 'endpoint.failing', data: { percent: 50 } });
+  await database.query(`UPDATE deliveries SET due_at = now() WHERE endpoint_id = $1`, [endpointId]);
+  await database.query(`UPDATE pgboss.job SET start_after = now() WHERE group_id = $1::text`, [endpointId]);
+  await publishNotices(1);
+  expect((await arrivals('/ok/operator', 2)).map((body) => body.type)).toEqual([
+    'endpoint.failing',
+    'endpoint.recovered',
+  ]);
+
+  await failingFor(6, 40);
+  await publish(customer.subscriberId, '{"n":2}');
+  await publishNotices(4);
+  const told = (await arrivals('/ok/operator', 6)).slice(2);
+  const steps = told.filter((body) => body.type === 'endpoint.failing').map((body) => body.data.percent);
+  expect(steps.sort()).toEqual([100, 50, 75]);
+  expect(told.find((body) => body.type === 'endpoint.disabled')?.data).toMatchObject({
+    reason: 'failing_too_long',
+  });
+  const [row] = await database.query<{ reason: string }>(
+    'SELECT disabled_reason AS reason FROM endpoints WHERE id = $1',
+    [endpointId],
+  );
+  expect(row.reason).toMatch(/^failing_too_long: /);
+});
+
 it('an operator who is not there costs a line in the log, and nothing else', async () => {
   const lonely = new PublishNotices(
     database,

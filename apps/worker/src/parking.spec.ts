@@ -83,12 +83,10 @@ describe('Parking', () => {
       retry: true,
     }));
     parking.add(retries);
-    expect(parking.hasFirsts).toBe(false);
     expect(parking.takeStartable(10, 0)).toEqual([]);
     // Others' retries take all room there is for retries: this endpoint's first attempts are claimed all the same.
     expect(parking.saturated()).toEqual([]);
     parking.add(many('a', 2));
-    expect(parking.hasFirsts).toBe(true);
     expect(parking.takeStartable(10, 0).map((each) => each.deliveryId)).toEqual(['a0', 'a1']);
     expect(parking.takeStartable(10, 2).map((each) => each.deliveryId)).toEqual(['retry a0', 'retry a1']);
     expect(parking.size).toBe(1);

@@ -63,12 +63,6 @@ export class Parking {
     return this.running;
   }
 
-  /** First attempts that wait here. */
-  get hasFirsts(): boolean {
-    for (const waiting of this.parked.values()) if (waiting.some(isFirst)) return true;
-    return false;
-  }
-
   add(tickets: ClaimedTicket[]): void {
     for (const ticket of tickets) {
       const waiting = this.parked.get(ticket.endpointId);

@@ -172,7 +172,8 @@ export class Pump {
     const except = this.parking.saturated();
     const firsts = this.budgets.planFirsts(this.freeSlots);
     let more = firsts !== null && (await this.claim(firsts, except));
-    this.budgets.firstsClaimed(more || firsts === null || this.parking.hasFirsts);
+    // What is parked waits for its endpoint, not for a slot.
+    this.budgets.firstsClaimed(more || firsts === null);
     for (const plan of [
       this.budgets.planLeftovers(this.freeSlots, firsts),
       this.budgets.planRetries(this.freeSlots),

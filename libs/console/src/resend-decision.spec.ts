@@ -41,9 +41,24 @@ describe('decideResend', () => {
       { kind: 'leave', because: 'in_flight' },
     ],
     ['held in an open lane', { place: 'held' }, 'none', { kind: 'give_place' }],
-    ['held in a paused lane', { place: 'held', closed: 'paused' }, 'none', { kind: 'leave', because: 'paused' }],
-    ['held by a circuit', { place: 'held', closed: 'circuit' }, 'none', { kind: 'leave', because: 'circuit' }],
-    ['behind others in order', { place: 'held', orderingKey: 'k' }, 'none', { kind: 'leave', because: 'order' }],
+    [
+      'held in a paused lane',
+      { place: 'held', closed: 'paused' },
+      'none',
+      { kind: 'leave', because: 'paused' },
+    ],
+    [
+      'held by a circuit',
+      { place: 'held', closed: 'circuit' },
+      'none',
+      { kind: 'leave', because: 'circuit' },
+    ],
+    [
+      'behind others in order',
+      { place: 'held', orderingKey: 'k' },
+      'none',
+      { kind: 'leave', because: 'order' },
+    ],
     [
       'of a disabled endpoint',
       { status: 'failed', place: null, stopped: 'endpoint_disabled' },

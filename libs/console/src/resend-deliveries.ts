@@ -2,6 +2,7 @@ import type { Scope } from '@app/contracts';
 import { ticketPriority } from '@app/domain';
 import {
   acceptRepository,
+  laneStateRepository,
   orderingRepository,
   recordRepository,
   resendRepository,
@@ -102,6 +103,9 @@ export async function resendDeliveries(
     { notify: true },
   );
   for (const { delivery, outcome } of due) outcomes.set(delivery.id, outcome);
+  // Somebody asks for it who has reason to think that it works again; a replay of many is no such person.
+  const shut = locked.filter((delivery) => delivery.closed === 'circuit').map(({ endpointId }) => endpointId);
+  if (request.trigger === 'resend' && shut.length > 0) await laneStateRepository.probeSoon(tx, shut);
   return outcomes;
 }
 
@@ -125,7 +129,7 @@ const FORWARD_BUT_CLOSED: Record<'paused' | 'circuit', ResendOutcome> = {
   circuit: {
     result: 'held',
     detail:
-      'It was to be sent later and is due now instead, but the circuit of its endpoint is open: it is sent when a probe succeeds.',
+      'It was to be sent later and is due now instead, but the circuit of its endpoint is open: a probe goes first.',
   },
 };
 const GIVEN_A_PLACE: ResendOutcome = {
@@ -142,7 +146,8 @@ const IN_ORDER: ResendOutcome = {
 };
 const HELD: ResendOutcome = {
   result: 'held',
-  detail: 'It is pending again and held, because its endpoint is paused or has as many queued as it may.',
+  detail:
+    'It is pending again and held, because its endpoint is paused, has as many queued as it may, or is left alone by its circuit.',
 };
 
 function outcomeOf(decision: Extract<ResendDecision, { kind: 'leave' | 'refuse' }>): ResendOutcome {
@@ -155,7 +160,7 @@ function outcomeOf(decision: Extract<ResendDecision, { kind: 'leave' | 'refuse' 
     case 'circuit':
       return {
         result: 'held',
-        detail: 'The circuit of its endpoint is open: it stays held and is sent when a probe succeeds.',
+        detail: 'The circuit of its endpoint is open: a probe goes first, and this follows when it succeeds.',
       };
     case 'order':
       return { result: 'held', detail: 'It waits for those before it with the same ordering key.' };

@@ -1,6 +1,12 @@
 import { DEFAULT_RETRY_POLICY, ticketPriority, type Random } from '@app/domain';
 import type { Logger, Metrics } from '@app/observability';
-import { lanesRepository, laneStateRepository, orderingRepository, type Database } from '@app/persistence';
+import {
+  lanesRepository,
+  laneStateRepository,
+  orderingRepository,
+  recordRepository,
+  type Database,
+} from '@app/persistence';
 import type { DeliverQueue } from '@app/queue';
 import { tellTransition } from './lane-signals.js';
 import { promoteHeld } from './promote-held.js';
@@ -79,11 +85,14 @@ export class KeepLanes {
   }
 
   /** Held deliveries that have become too old for their policy fail: their age goes on while a circuit is open. */
-  expireHeld(): Promise<number> {
-    return this.database.transaction(async (tx) => {
-      const ids = await lanesRepository.lockExpired(tx, DEFAULT_RETRY_POLICY.ageMaxSeconds, BATCH);
-      if (ids.length > 0) await lanesRepository.expire(tx, ids);
-      return ids.length;
+  async expireHeld(): Promise<number> {
+    const { ageMaxSeconds } = DEFAULT_RETRY_POLICY;
+    const found = await lanesRepository.findExpired(this.database, ageMaxSeconds, LANES_MAX);
+    if (found.length === 0) return 0;
+    return this.database.hotTransaction(async (tx) => {
+      const locked = [...(await recordRepository.lockHeld(tx, found))];
+      if (locked.length > 0) await lanesRepository.expire(tx, locked);
+      return locked.length;
     });
   }
 

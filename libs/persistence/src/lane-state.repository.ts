@@ -1,4 +1,4 @@
-import type { LanePolicy, LaneState, LaneTransition } from '@app/domain';
+import { OPEN_MAX_MS, type LanePolicy, type LaneState, type LaneTransition } from '@app/domain';
 import type { Database, Tx } from './database.js';
 
 /** A lane whose row is locked, with what its endpoint asks of it. */
@@ -54,6 +54,11 @@ interface LaneRow {
   adaptive: boolean;
   now: Date;
 }
+
+// A probe that has had its outcome is for whoever recorded it to tell, right after. One who died in between never does, and its
+// retry may be a day away.
+const IS_ON_ITS_WAY = `(d.status = 'pending' AND d.place = 'queued'
+  OR d.status <> 'cancelled' AND d.place IS DISTINCT FROM 'held' AND d.updated_at > now() - interval '10 seconds')`;
 
 /** What the lanes' state machine (domain, lane.ts) reads and writes. */
 export const laneStateRepository = {
@@ -156,19 +161,19 @@ export const laneStateRepository = {
   async findProbes(database: Database, max: number): Promise<string[]> {
     const rows = await database.query<{ endpoint_id: string }>(
       `SELECT l.endpoint_id FROM lanes l
-        WHERE l.circuit = 'open' AND l.open_until <= now() AND l.held > 0 AND l.paused_at IS NULL
-           OR l.circuit = 'half_open' AND NOT EXISTS (
-                SELECT 1 FROM deliveries d WHERE d.id = l.probe_id AND d.status = 'pending' AND d.place <> 'held')
+        WHERE l.circuit = 'open' AND (l.open_until <= now() OR l.open_until > now() + make_interval(secs => $2))
+              AND l.held > 0 AND l.paused_at IS NULL
+           OR l.circuit = 'half_open' AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.id = l.probe_id AND ${IS_ON_ITS_WAY})
         ORDER BY l.open_until LIMIT $1`,
-      [max],
+      [max, OPEN_MAX_MS / 1000],
     );
     return rows.map((row) => row.endpoint_id);
   },
 
-  /** Whether this locked lane's probe is still to have an outcome. */
+  /** Whether this locked lane's probe is still to have an outcome, or whoever recorded it is about to tell the lane. */
   async hasProbe(tx: Tx, probeId: string): Promise<boolean> {
     const rows = await tx.query(
-      `SELECT 1 FROM deliveries WHERE id = ANY($1::uuid[]) AND status = 'pending' AND place <> 'held'`,
+      `SELECT 1 FROM deliveries d WHERE d.id = ANY($1::uuid[]) AND ${IS_ON_ITS_WAY}`,
       [[probeId]],
     );
     return rows.length > 0;

@@ -180,22 +180,25 @@ export const lanesRepository = {
     );
   },
 
-  /** Held deliveries that are older than their policy allows, of lanes that are not open: nothing else looks at them. */
-  async lockExpired(tx: Tx, defaultAgeMaxSeconds: number, max: number): Promise<string[]> {
-    const rows = await tx.query<{ id: string }>(
+  /**
+   * Held deliveries that are older than their policy allows: of each lane among those that have waited longest. Of an
+   * ordering key only the first may end, when its turn comes.
+   */
+  async findExpired(database: Database, defaultAgeMaxSeconds: number, maxEach: number): Promise<string[]> {
+    const rows = await database.query<{ id: string }>(
       `SELECT p.id FROM lanes l JOIN endpoints e ON e.id = l.endpoint_id CROSS JOIN LATERAL (
-         SELECT d.id FROM deliveries d LEFT JOIN event_types t ON t.name = d.event_type
-          WHERE d.endpoint_id = l.endpoint_id AND d.status = 'pending' AND d.place = 'held'
-            AND d.run_at < now() - make_interval(secs => coalesce((e.retry_policy ->> 'ageMaxSeconds')::float8,
-                  (t.retry_policy ->> 'ageMaxSeconds')::float8, $1))
-          ORDER BY d.due_at LIMIT $2 FOR UPDATE OF d SKIP LOCKED) p
-        WHERE l.held > 0 LIMIT $2`,
-      [defaultAgeMaxSeconds, max],
+         SELECT d.id, d.run_at, d.event_type FROM deliveries d
+          WHERE d.endpoint_id = l.endpoint_id AND d.status = 'pending' AND d.ordering_key IS NULL AND d.place = 'held'
+          ORDER BY d.due_at, d.id LIMIT $2) p
+         LEFT JOIN event_types t ON t.name = p.event_type
+        WHERE l.held > 0 AND p.run_at < now() - make_interval(secs => coalesce((e.retry_policy ->> 'ageMaxSeconds')::float8,
+                (t.retry_policy ->> 'ageMaxSeconds')::float8, $1)) LIMIT 1000`,
+      [defaultAgeMaxSeconds, maxEach],
     );
-    return rows.map((row) => row.id).sort();
+    return rows.map((row) => row.id);
   },
 
-  /** Ends these locked held deliveries as too old. Answers the ordering keys that they were in. */
+  /** Ends these locked held deliveries as too old. */
   async expire(tx: Tx, ids: string[]): Promise<void> {
     await tx.query(
       `WITH ended AS (

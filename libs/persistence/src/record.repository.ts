@@ -224,8 +224,9 @@ export const recordRepository = {
            AS c (endpoint_id, queued, held, waiting, successes, troubled)),
        locked AS (
          SELECT c.*, c.successes > 0 AND NOT c.troubled AND l.circuit = 'closed' AND l.warned_percent = 0 AS calm,
-                l.sample_at IS NULL OR now() >= l.sample_at + interval '60 seconds' AS stale,
-                coalesce(now() >= l.sample_at + interval '30 seconds', true) AS turned
+                -- Also after the clock was set back, as in domain's lane.ts.
+                coalesce(now() >= l.sample_at + interval '60 seconds' OR now() < l.sample_at - interval '30 seconds', true) AS stale,
+                coalesce(now() >= l.sample_at + interval '30 seconds' OR now() < l.sample_at - interval '30 seconds', true) AS turned
            FROM lanes l JOIN change c ON c.endpoint_id = l.endpoint_id
           ORDER BY l.endpoint_id FOR UPDATE OF l)
        UPDATE lanes l SET queued = greatest(l.queued + k.queued, 0), held = greatest(l.held + k.held, 0),
