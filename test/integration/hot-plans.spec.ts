@@ -4,7 +4,14 @@
  */
 import { BATCH_DELIVERIES_MAX, Problem, STAFF } from '@app/contracts';
 import { newId, systemRandom } from '@app/domain';
-import { acceptRepository, PumpRepository, type Database, type Tx } from '@app/persistence';
+import {
+  acceptRepository,
+  orderingRepository,
+  PumpRepository,
+  recordRepository,
+  type Database,
+  type Tx,
+} from '@app/persistence';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createTestDatabase } from '../support/database.js';
 import { anEvent, openDatabase, registerSubscriber, type Fixture } from '../support/fixtures.js';
@@ -84,6 +91,40 @@ it('loads deliveries without walking their partition', async () => {
   expect(
     await rowsTouched((tx) => new PumpRepository(tx as unknown as Database).loadDeliveries(ids)),
   ).toBeLessThan(200);
+});
+
+it('locks deliveries by their keys', async () => {
+  const rows = await database.query<{ id: string }>('SELECT id FROM deliveries LIMIT 64');
+  const ids = rows.map((row) => row.id);
+  expect(await rowsTouched((tx) => recordRepository.lock(tx, ids))).toBe(64);
+  expect(await rowsTouched((tx) => recordRepository.lockHeld(tx, ids))).toBeLessThanOrEqual(64);
+});
+
+it('picks held deliveries from both ends of a backlog, and reads no more than it picks', async () => {
+  const [endpointId] = fixture.endpointIds;
+  const [{ held }] = await database.query<{ held: number }>('SELECT held FROM lanes WHERE endpoint_id = $1', [
+    endpointId,
+  ]);
+  expect(held).toBeGreaterThan(4000);
+  expect(
+    await rowsTouched((tx) => recordRepository.pickHeld(tx, [{ endpointId, promote: 100 }])),
+  ).toBeLessThanOrEqual(150);
+  expect(await rowsTouched((tx) => recordRepository.roomToPromote(tx, [endpointId]))).toBeLessThanOrEqual(1);
+});
+
+it('finds the first of an ordering key behind a thousand others', async () => {
+  const ordered = await registerSubscriber(database, ['http://127.0.0.1:9/']);
+  const [endpointId] = ordered.endpointIds;
+  await database.query('UPDATE endpoints SET ordered = true WHERE id = $1', [endpointId]);
+  const events = Array.from({ length: 1000 }, (_, n) =>
+    anEvent(ordered.subscriberId, { orderingKey: `k${n % 2}` }),
+  );
+  await road.accept.accept({ scope: STAFF, events, idempotency: null });
+  const keys = [{ endpointId, subscriberId: ordered.subscriberId, key: 'k1' }];
+  expect(await rowsTouched((tx) => orderingRepository.heads(tx, keys))).toBeLessThan(20);
+  expect(await rowsTouched((tx) => orderingRepository.pickReady(tx, [endpointId], 10))).toBeLessThanOrEqual(
+    2,
+  );
 });
 
 it('refuses the events of a batch that fan out beyond one transaction, and takes the others', async () => {
