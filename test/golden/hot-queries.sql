@@ -181,8 +181,9 @@ WITH change AS (
   AS c (endpoint_id, queued, held, waiting, successes, troubled)),
   locked AS (
   SELECT c.*, c.successes > 0 AND NOT c.troubled AND l.circuit = 'closed' AND l.warned_percent = 0 AS calm,
-  l.sample_at IS NULL OR now() >= l.sample_at + interval '60 seconds' AS stale,
-  coalesce(now() >= l.sample_at + interval '30 seconds', true) AS turned
+  -- Also after the clock was set back, as in domain's lane.ts.
+  coalesce(now() >= l.sample_at + interval '60 seconds' OR now() < l.sample_at - interval '30 seconds', true) AS stale,
+  coalesce(now() >= l.sample_at + interval '30 seconds' OR now() < l.sample_at - interval '30 seconds', true) AS turned
   FROM lanes l JOIN change c ON c.endpoint_id = l.endpoint_id
   ORDER BY l.endpoint_id FOR UPDATE OF l)
   UPDATE lanes l SET queued = greatest(l.queued + k.queued, 0), held = greatest(l.held + k.held, 0),
@@ -248,9 +249,10 @@ UPDATE deliveries SET place = 'queued', ticket = ticket + 1, due_at = now(), due
 
 -- record_room_to_promote
 SELECT r.endpoint_id AS "endpointId", r.promote FROM (
-  SELECT l.endpoint_id, least(l.held, l.window_size - l.queued) AS promote FROM lanes l
-  WHERE l.endpoint_id = ANY($1::uuid[]) AND l.paused_at IS NULL AND l.circuit = 'closed' AND l.held > 0
-  AND l.queued * 2 < l.window_size) r
+  SELECT l.endpoint_id, CASE WHEN l.held = 0 THEN 0 ELSE least(l.held, l.window_size - l.queued) END AS promote
+  FROM lanes l
+  WHERE l.endpoint_id = ANY($1::uuid[])
+  AND (l.held = 0 OR l.paused_at IS NULL AND l.circuit = 'closed' AND l.queued * 2 < l.window_size)) r
   WHERE pg_try_advisory_xact_lock(hashtextextended(r.endpoint_id::text, 33));
 
 -- lane_state_lock
