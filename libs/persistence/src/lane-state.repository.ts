@@ -179,6 +179,17 @@ export const laneStateRepository = {
     return rows.length > 0;
   },
 
+  /** Lets open circuits of these endpoints try at once: somebody has reason to think that it works again. */
+  async probeSoon(tx: Tx, endpointIds: string[]): Promise<void> {
+    await tx.query(
+      `WITH locked AS (
+         SELECT endpoint_id FROM lanes WHERE endpoint_id = ANY($1::uuid[]) AND circuit = 'open' AND open_until > now()
+          ORDER BY endpoint_id FOR UPDATE)
+       UPDATE lanes l SET open_until = now() FROM locked k WHERE l.endpoint_id = k.endpoint_id`,
+      [endpointIds],
+    );
+  },
+
   /** Forgets transitions older than so many days, a bounded number at a time. */
   async deleteOldTransitions(database: Database, days: number, max: number): Promise<number> {
     const rows = await database.query(
