@@ -2,6 +2,7 @@ import {
   AttemptDelivery,
   CountAttempts,
   HttpSender,
+  KeepLanes,
   LaneSignals,
   RateSlots,
   RecordOutcomes,
@@ -18,6 +19,10 @@ export interface Pipeline {
   accept: AcceptEvents;
   queue: DeliverQueue;
   metrics: Metrics;
+  /** The loops, to be run by hand. */
+  lanes: KeepLanes;
+  /** Endpoints that this worker's pump calls saturated. */
+  saturated(): string[];
   startPump(options?: { concurrency?: number; concurrencyPerEndpoint?: number }): Promise<void>;
   stop(): Promise<void>;
 }
@@ -25,7 +30,13 @@ export interface Pipeline {
 export async function startPipeline(
   database: Database,
   url: string,
-  options: { autoCreate?: boolean; /** The operator is told of failures. */ operational?: boolean } = {},
+  options: {
+    autoCreate?: boolean;
+    /** The operator is told of failures. */
+    operational?: boolean;
+    /** As attempts name it. */
+    worker?: string;
+  } = {},
 ): Promise<Pipeline> {
   const metrics = new Metrics();
   const logger = createLogger({ level: process.env.TEST_LOG_LEVEL ?? 'silent', process: 'test' });
@@ -49,15 +60,22 @@ export async function startPipeline(
     logger,
     (ids, madeWork) => pump!.recorded(ids, madeWork),
   );
+  const lanes = new KeepLanes(database, queue, systemRandom, metrics, logger);
+  // As a worker does: woken, and what was named has its turns given at once.
   const listener = new DueListener(
     url,
-    () => pump?.wake(),
+    (notice) => {
+      pump?.wake();
+      if (typeof notice === 'object') lanes.promote([...notice.endpointIds]).catch(() => undefined);
+    },
     () => undefined,
   );
   return {
     accept,
     queue,
     metrics,
+    lanes,
+    saturated: () => pump?.saturated() ?? [],
     async startPump({ concurrency = 64, concurrencyPerEndpoint = 16 } = {}) {
       const attempts = new AttemptDelivery(sender, systemClock, systemRandom, { userAgent: 'Posthorn/test' });
       const rates = new RateSlots(database);
@@ -67,7 +85,7 @@ export async function startPipeline(
         concurrencyPerEndpoint,
         concurrencyPerHost: concurrency,
         tellsFailures: options.operational ?? false,
-        worker: 'test:1',
+        worker: options.worker ?? 'test:1',
       });
       pump.start();
       listener.start();

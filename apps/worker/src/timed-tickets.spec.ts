@@ -8,6 +8,7 @@ const ticket = (deliveryId: string, retryCount = 0): ClaimedTicket => ({
   endpointId: 'e',
   retryCount,
   retry: false,
+  claimedAtMs: 0,
 });
 
 beforeEach(() => vi.useFakeTimers());
