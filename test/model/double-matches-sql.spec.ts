@@ -18,7 +18,7 @@ import { anEvent, openDatabase, registerSubscriber } from '../support/fixtures.j
 import { startPipeline, type Pipeline } from '../support/pipeline.js';
 import { StoreDouble, type EndpointDouble } from './store-double.js';
 
-const STEPS = 400;
+const STEPS = 300;
 const WINDOW = 3;
 const SEED = Number(process.env.POSTHORN_MODEL_SEED ?? randomInt(2 ** 31));
 
