@@ -5,7 +5,7 @@
  */
 import { STAFF } from '@app/contracts';
 import { CountAttempts, LaneSignals, RecordOutcomes } from '@app/delivery';
-import { initialLane, newId, observe, systemRandom, type LaneSample, type LaneState } from '@app/domain';
+import { initialLane, observe, systemRandom, type LaneSample, type LaneState } from '@app/domain';
 import { createLogger, Metrics } from '@app/observability';
 import { cancelRepository, laneStateRepository, recordRepository } from '@app/persistence';
 import fc from 'fast-check';

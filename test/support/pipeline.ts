@@ -66,7 +66,10 @@ export async function startPipeline(
     url,
     (notice) => {
       pump?.wake();
-      if (typeof notice === 'object') lanes.promote([...notice.endpointIds]).catch(() => undefined);
+      if (typeof notice === 'object')
+        lanes
+          .promote([...notice.endpointIds])
+          .catch((error: unknown) => logger.warn({ err: error }, 'promotion.failed'));
     },
     () => undefined,
   );

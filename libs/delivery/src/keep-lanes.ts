@@ -121,10 +121,15 @@ export class KeepLanes {
     return restored;
   }
 
-  /** Frees ordering keys whose delivery has ended without saying so. Should find none. */
+  /**
+   * Frees ordering keys whose delivery has ended without saying so; should find none, but at endpoints that were deleted. And
+   * clears away those of them that are empty.
+   */
   async freeKeys(): Promise<number> {
     const freed = await this.database.transaction((tx) => orderingRepository.freeStale(tx, BATCH));
     this.metrics.orderingKeysFreed.inc(freed.length);
+    const left = await orderingRepository.findLeftOver(this.database, LANES_MAX);
+    if (left.length > 0) await this.promote(left);
     return freed.length;
   }
 

@@ -22,7 +22,9 @@ const KEYS_MAX = 500;
  * that finds what a crash in between left. Answers how many it promoted.
  *
  * Its own transaction, and the lanes are locked by its last statement only: T2 waits for them. What keeps two promoters of
- * one lane apart is an advisory lock; the second leaves it to the first, and to the next T2.
+ * one lane apart is an advisory lock; the second leaves it to the first, and to the next T2. Not so ordering keys: the first may
+ * have looked before the T2 that this one follows, and no other T2 comes while nothing of the key is in the queue. Their rows'
+ * locks keep two promoters of one key apart.
  *
  * The oldest go first; when the oldest are older than a minute, half of the places go to the newest of the last minute
  * instead (docs/adr/0008). Deliveries of an ordering key go by its turn.
@@ -36,10 +38,11 @@ export function promoteHeld(
     const lanes = await recordRepository.roomToPromote(tx, endpointIds);
     if (lanes.length === 0) return 0;
     const room = new Map(lanes.map(({ endpointId, promote }) => [endpointId, promote]));
+    const mine = new Set(lanes.filter((lane) => lane.mine).map(({ endpointId }) => endpointId));
     const ready = await orderingRepository.pickReady(tx, [...room.keys()], KEYS_MAX);
     const { next, turns, empty } = await nextOfKeys(tx, ready, room);
     const open = [...room]
-      .filter(([, promote]) => promote > 0)
+      .filter(([endpointId, promote]) => promote > 0 && mine.has(endpointId))
       .map(([endpointId, promote]) => ({ endpointId, promote }));
     const picked = open.length > 0 ? await recordRepository.pickHeld(tx, open) : { oldest: [], newest: [] };
     const chosen = [...next, ...fairly(picked, room)];

@@ -1,4 +1,4 @@
-import type { Tx } from './database.js';
+import type { Database, Tx } from './database.js';
 
 /** Deliveries of one endpoint with one key go one after the other. The key is '' for events without one. */
 export interface OrderingKey {
@@ -112,7 +112,8 @@ export const orderingRepository = {
   },
 
   /**
-   * Frees keys whose delivery is no longer pending, though nobody said so: somebody died, or ended it another way. Only
+   * Frees keys whose delivery is no longer pending, though nobody said so: somebody died, or ended it another way; and what
+   * blocks a deleted endpoint. Only
    * those unchanged for a minute, so none that is just being moved. Answers the endpoints.
    */
   async freeStale(tx: Tx, max: number): Promise<string[]> {
@@ -122,8 +123,9 @@ export const orderingRepository = {
           WHERE k.changed_at < now() - interval '1 minute'
             AND (k.state = 'busy' AND NOT EXISTS (
                    SELECT 1 FROM deliveries d WHERE d.id = k.delivery_id AND d.status = 'pending' AND d.place <> 'held')
-              OR k.state = 'blocked' AND NOT EXISTS (
-                   SELECT 1 FROM deliveries d WHERE d.id = k.delivery_id AND d.status = 'failed'))
+              OR k.state = 'blocked' AND (
+                   NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.id = k.delivery_id AND d.status = 'failed')
+                   OR EXISTS (SELECT 1 FROM endpoints e WHERE e.id = k.endpoint_id AND e.deleted_at IS NOT NULL)))
           LIMIT $1)
        UPDATE ordering_keys k SET state = 'ready', delivery_id = NULL, changed_at = now()
          FROM stale s WHERE k.endpoint_id = s.endpoint_id AND k.key = s.key AND k.changed_at = s.changed_at
@@ -131,5 +133,15 @@ export const orderingRepository = {
       [max],
     );
     return [...new Set(rows.map((row) => row.endpoint_id))];
+  },
+
+  /** Endpoints with keys that have been ready for a minute: most of them are empty and were left over. */
+  async findLeftOver(database: Database, max: number): Promise<string[]> {
+    const rows = await database.query<{ endpoint_id: string }>(
+      `SELECT endpoint_id FROM (SELECT DISTINCT endpoint_id FROM ordering_keys
+         WHERE state = 'ready' AND changed_at < now() - interval '1 minute') k ORDER BY random() LIMIT $1`,
+      [max],
+    );
+    return rows.map((row) => row.endpoint_id);
   },
 };

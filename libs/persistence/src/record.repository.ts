@@ -303,18 +303,22 @@ export const recordRepository = {
   },
 
   /**
-   * How many held deliveries each of these lanes may promote now, for those whose promoter nobody else is; 0 for one that
-   * holds nothing, whose ordering keys may be left over. The lanes themselves are not locked: T2 changes their counts meanwhile, and only promoters raise `queued` while something is held.
+   * How many held deliveries each of these lanes may promote now; 0 for one that holds nothing, whose ordering keys may be
+   * left over. `mine`: nobody else is its promoter. The lanes themselves are not locked: T2 changes their counts meanwhile,
+   * and only promoters raise `queued` while something is held.
    */
-  async roomToPromote(tx: Tx, endpointIds: string[]): Promise<{ endpointId: string; promote: number }[]> {
+  async roomToPromote(
+    tx: Tx,
+    endpointIds: string[],
+  ): Promise<{ endpointId: string; promote: number; mine: boolean }[]> {
     return tx.prepared(
       'record_room_to_promote',
-      `SELECT r.endpoint_id AS "endpointId", r.promote FROM (
+      `SELECT r.endpoint_id AS "endpointId", r.promote,
+              pg_try_advisory_xact_lock(hashtextextended(r.endpoint_id::text, 33)) AS mine FROM (
          SELECT l.endpoint_id, CASE WHEN l.held = 0 THEN 0 ELSE least(l.held, l.window_size - l.queued) END AS promote
            FROM lanes l
           WHERE l.endpoint_id = ANY($1::uuid[])
-            AND (l.held = 0 OR l.paused_at IS NULL AND l.circuit = 'closed' AND l.queued * 2 < l.window_size)) r
-        WHERE pg_try_advisory_xact_lock(hashtextextended(r.endpoint_id::text, 33))`,
+            AND (l.held = 0 OR l.paused_at IS NULL AND l.circuit = 'closed' AND l.queued * 2 < l.window_size)) r`,
       [endpointIds],
     );
   },
