@@ -35,10 +35,10 @@ WITH input AS (
   wanted AS (
   SELECT endpoint_id, count(*) FILTER (WHERE place = 'queued')::int AS queued,
   count(*) FILTER (WHERE place = 'queued' AND trigger = 'test')::int AS tests,
-  count(*) FILTER (WHERE place = 'held')::int AS held
-  FROM input WHERE place <> 'cancelled' GROUP BY endpoint_id),
+  count(*) FILTER (WHERE place = 'held')::int AS held, count(*)::int AS all_of_it
+  FROM input GROUP BY endpoint_id),
   locked AS (
-  SELECT l.endpoint_id, w.queued, w.held, l.accepted,
+  SELECT l.endpoint_id, w.queued, w.held, w.all_of_it, l.accepted,
   CASE WHEN l.paused_at IS NOT NULL OR l.circuit <> 'closed' OR l.held > 0 THEN 0
   ELSE least(w.queued - w.tests, greatest(l.window_size - l.queued, 0)) END AS granted,
   CASE WHEN l.paused_at IS NOT NULL THEN 0 ELSE w.tests END AS tests
@@ -46,7 +46,7 @@ WITH input AS (
   ORDER BY l.endpoint_id FOR UPDATE OF l),
   counted AS (
   UPDATE lanes l SET queued = l.queued + k.granted + k.tests, held = l.held + k.held + k.queued - k.granted - k.tests,
-  accepted = l.accepted + k.queued + k.held
+  accepted = l.accepted + k.all_of_it
   FROM locked k WHERE l.endpoint_id = k.endpoint_id),
   room AS (SELECT coalesce(jsonb_object_agg(endpoint_id, granted), '{}') AS granted,
   coalesce(jsonb_object_agg(endpoint_id, tests), '{}') AS tests,
@@ -248,12 +248,12 @@ UPDATE deliveries SET place = 'queued', ticket = ticket + 1, due_at = now(), due
   WHERE id = ANY($1::uuid[]);
 
 -- record_room_to_promote
-SELECT r.endpoint_id AS "endpointId", r.promote FROM (
+SELECT r.endpoint_id AS "endpointId", r.promote,
+  pg_try_advisory_xact_lock(hashtextextended(r.endpoint_id::text, 33)) AS mine FROM (
   SELECT l.endpoint_id, CASE WHEN l.held = 0 THEN 0 ELSE least(l.held, l.window_size - l.queued) END AS promote
   FROM lanes l
   WHERE l.endpoint_id = ANY($1::uuid[])
-  AND (l.held = 0 OR l.paused_at IS NULL AND l.circuit = 'closed' AND l.queued * 2 < l.window_size)) r
-  WHERE pg_try_advisory_xact_lock(hashtextextended(r.endpoint_id::text, 33));
+  AND (l.held = 0 OR l.paused_at IS NULL AND l.circuit = 'closed' AND l.queued * 2 < l.window_size)) r;
 
 -- lane_state_lock
 SELECT l.endpoint_id, l.subscriber_id, l.window_size, l.window_max, l.circuit, l.trips, l.opened_at, l.open_until, l.closed_at,

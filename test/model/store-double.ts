@@ -166,13 +166,13 @@ export class StoreDouble {
     const { lane, queued, held, paused, ordered, disabled } = endpoint;
     const closed = paused || lane.circuit !== 'closed' || held > 0 || ordered;
     let room = closed ? 0 : Math.max(0, lane.window - queued);
-    for (const [at, id] of ids.entries()) {
+    for (const id of ids) {
       const place = disabled ? null : room-- > 0 ? 'queued' : 'held';
       this.deliveries.set(id, {
         id,
         endpoint,
         key: ordered ? orderingKey : null,
-        seq: disabled ? at + 1 : ++endpoint.accepted,
+        seq: ++endpoint.accepted,
         status: disabled ? 'cancelled' : 'pending',
         place: null,
         updatedAtMs: this.nowMs,

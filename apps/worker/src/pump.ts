@@ -459,11 +459,15 @@ export class Pump {
     // rows of every T2 under way, half a second in each four, and T2 for it.)
     const tickets = [...this.claimed.values()].filter((ticket) => at - ticket.claimedAtMs >= FRESH_MS);
     try {
-      const ours = await this.queue.touch(tickets);
-      // Parked ones that are no longer ours are dropped; what is under way is judged when it is recorded.
-      for (const lost of this.parking.dropExcept(tickets, ours)) this.forget(lost.deliveryId);
-      this.metrics.claimed.set(this.claimed.size);
       const slept = at - this.touchedAt >= CLAIM_MS;
+      const touched = await this.queue.touch(tickets);
+      const own = slept ? await this.queue.stillOwn(tickets) : touched;
+      const ours = new Set([...touched].filter((id) => own.has(id)));
+      // What waits here and is no longer ours is dropped; what is under way is judged when it is recorded.
+      const lost = this.parking.dropExcept(tickets, ours);
+      lost.push(...tickets.filter(({ deliveryId }) => !ours.has(deliveryId) && this.timed.has(deliveryId)));
+      for (const { deliveryId } of lost) this.forget(deliveryId);
+      this.metrics.claimed.set(this.claimed.size);
       this.touchedAt = at;
       if (slept) this.wake();
     } catch (error) {

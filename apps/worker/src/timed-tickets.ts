@@ -47,6 +47,10 @@ export class TimedTickets {
     return this.nowMs() <= until;
   }
 
+  has(deliveryId: string): boolean {
+    return this.waiting.has(deliveryId);
+  }
+
   /** Forgets a ticket that is not ours any more. */
   drop(deliveryId: string): void {
     clearTimeout(this.waiting.get(deliveryId)?.timer);

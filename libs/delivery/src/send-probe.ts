@@ -20,6 +20,9 @@ import {
 import type { DeliverQueue } from '@app/queue';
 import { unchanged } from './promote-held.js';
 
+// Some may have nothing left, or a head that somebody else has locked.
+const KEYS_MAX = 20;
+
 /**
  * Lets one held delivery through a circuit whose time has come; whatever comes of it decides. Under the lane's lock, so of
  * all workers one sends it. A probe that got lost (cancelled, held by a pause) is followed by another. Answers the transition.
@@ -32,7 +35,7 @@ export function sendProbe(
 ): Promise<NewLaneTransition | null> {
   return database.hotTransaction(async (tx) => {
     // Keys before lanes, as everywhere.
-    const keys = await orderingRepository.pickReady(tx, [endpointId], 1);
+    const keys = await orderingRepository.pickReady(tx, [endpointId], KEYS_MAX);
     const [lane] = await laneStateRepository.lock(tx, [endpointId]);
     if (!lane) return null;
     let { state } = lane;
@@ -75,11 +78,20 @@ async function pickProbe(
   const { oldest, newest } = await recordRepository.pickHeld(tx, [{ endpointId, promote: 2 }]);
   const unordered = trips % 2 === 0 ? (newest[0] ?? oldest[0]) : oldest[0];
   if (unordered) return unordered;
-  const [key] = keys.length > 0 ? await orderingRepository.heads(tx, keys) : [];
-  if (key?.head?.place !== 'held') return null;
-  const locked = await recordRepository.lockHeld(tx, [key.head.id]);
-  if (!locked.has(key.head.id)) return null;
-  await orderingRepository.occupy(tx, [{ ...key, deliveryId: key.head.id }]);
-  const { id, trigger, critical } = key.head;
-  return { id, endpointId, trigger: trigger as HeldDelivery['trigger'], critical };
+  const picked = keys.length > 0 ? await orderingRepository.heads(tx, keys) : [];
+  const empty = picked.filter(({ head }) => head === null);
+  if (empty.length > 0) await orderingRepository.leave(tx, empty);
+  for (const { head, ...key } of picked) {
+    if (head?.place !== 'held') continue;
+    const locked = await recordRepository.lockHeld(tx, [head.id]);
+    if (!locked.has(head.id)) continue;
+    await orderingRepository.occupy(tx, [{ ...key, deliveryId: head.id }]);
+    return {
+      id: head.id,
+      endpointId,
+      trigger: head.trigger as HeldDelivery['trigger'],
+      critical: head.critical,
+    };
+  }
+  return null;
 }

@@ -178,10 +178,10 @@ export const acceptRepository = {
        wanted AS (
          SELECT endpoint_id, count(*) FILTER (WHERE place = 'queued')::int AS queued,
                 count(*) FILTER (WHERE place = 'queued' AND trigger = 'test')::int AS tests,
-                count(*) FILTER (WHERE place = 'held')::int AS held
-           FROM input WHERE place <> 'cancelled' GROUP BY endpoint_id),
+                count(*) FILTER (WHERE place = 'held')::int AS held, count(*)::int AS all_of_it
+           FROM input GROUP BY endpoint_id),
        locked AS (
-         SELECT l.endpoint_id, w.queued, w.held, l.accepted,
+         SELECT l.endpoint_id, w.queued, w.held, w.all_of_it, l.accepted,
                 CASE WHEN l.paused_at IS NOT NULL OR l.circuit <> 'closed' OR l.held > 0 THEN 0
                      ELSE least(w.queued - w.tests, greatest(l.window_size - l.queued, 0)) END AS granted,
                 CASE WHEN l.paused_at IS NOT NULL THEN 0 ELSE w.tests END AS tests
@@ -189,7 +189,7 @@ export const acceptRepository = {
           ORDER BY l.endpoint_id FOR UPDATE OF l),
        counted AS (
          UPDATE lanes l SET queued = l.queued + k.granted + k.tests, held = l.held + k.held + k.queued - k.granted - k.tests,
-                accepted = l.accepted + k.queued + k.held
+                accepted = l.accepted + k.all_of_it
            FROM locked k WHERE l.endpoint_id = k.endpoint_id),
        room AS (SELECT coalesce(jsonb_object_agg(endpoint_id, granted), '{}') AS granted,
                          coalesce(jsonb_object_agg(endpoint_id, tests), '{}') AS tests,

@@ -1,3 +1,4 @@
+import { DELIVER_QUEUE } from '@app/contracts';
 import { OPEN_MAX_MS, type LanePolicy, type LaneState, type LaneTransition } from '@app/domain';
 import type { Database, Tx } from './database.js';
 
@@ -56,8 +57,10 @@ interface LaneRow {
 }
 
 // A probe that has had its outcome is for whoever recorded it to tell, right after. One who died in between never does, and its
-// retry may be a day away.
+// retry may be a day away; but when that has come and a worker is at it, it is a probe again.
 const IS_ON_ITS_WAY = `(d.status = 'pending' AND d.place = 'queued'
+  OR d.status = 'pending' AND EXISTS (
+       SELECT 1 FROM pgboss.job j WHERE j.name = '${DELIVER_QUEUE}' AND j.id = d.id AND j.state = 'active')
   OR d.status <> 'cancelled' AND d.place IS DISTINCT FROM 'held' AND d.updated_at > now() - interval '10 seconds')`;
 
 /** What the lanes' state machine (domain, lane.ts) reads and writes. */

@@ -34,6 +34,9 @@ interface Job {
 // The delivery row is the truth: a ticket whose group is not its endpoint is replaced by one that is right.
 const NO_ENDPOINT = '00000000-0000-0000-0000-000000000000';
 
+// From asking to the row's own time. Well below the heartbeat, before whose end nobody else can have claimed it.
+const CLAIM_TAKES_SECONDS_MAX = 6;
+
 /** What pg-boss reports on its own account: a failed supervision or a warning about the queue. */
 export type QueueEvents = (kind: 'error' | 'warning', detail: unknown) => void;
 
@@ -164,6 +167,27 @@ export class DeliverQueue {
     const rows = await tx.query<{ id: string }>(
       `DELETE FROM pgboss.job WHERE name = $1 AND id = ANY($2::uuid[]) AND state < 'active' RETURNING id`,
       [DELIVER_QUEUE, deliveryIds],
+    );
+    return new Set(rows.map((row) => row.id));
+  }
+
+  /**
+   * Which of these claims are still the ones that were made then. After a sleep `touch` cannot tell: a delivery's next ticket
+   * has the same id and counts from 0 again, so another's claim of it looks like ours.
+   */
+  async stillOwn(tickets: (Ticket & { claimedAtMs: number })[]): Promise<Set<string>> {
+    if (tickets.length === 0) return new Set();
+    const rows = await this.database.query<{ id: string }>(
+      `SELECT j.id FROM unnest($2::uuid[], $3::int[], $4::float8[]) AS t (id, retry_count, claimed_at)
+         JOIN pgboss.job j ON j.name = $1 AND j.id = t.id
+        WHERE j.state = 'active' AND j.retry_count = t.retry_count
+          AND j.started_on < to_timestamp(t.claimed_at / 1000) + interval '${CLAIM_TAKES_SECONDS_MAX} seconds'`,
+      [
+        DELIVER_QUEUE,
+        tickets.map((ticket) => ticket.deliveryId),
+        tickets.map((ticket) => ticket.retryCount),
+        tickets.map((ticket) => ticket.claimedAtMs),
+      ],
     );
     return new Set(rows.map((row) => row.id));
   }
