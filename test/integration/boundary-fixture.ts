@@ -42,6 +42,7 @@ export class Boundary {
   private customers = 0;
 
   private constructor(
+    readonly url: string,
     readonly database: Database,
     readonly workers: Pipeline[],
     private readonly server: Server,
@@ -80,7 +81,7 @@ export class Boundary {
       if (!options.still) await worker.startPump(options);
       workers.push(worker);
     }
-    return new Boundary(database, workers, server, drop);
+    return new Boundary(url, database, workers, server, drop);
   }
 
   async close(): Promise<void> {
