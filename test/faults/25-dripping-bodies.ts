@@ -2,8 +2,7 @@
  * 200 receivers at a time answer with a body that drips and never ends: the status decides, the body gets two seconds and is
  * cut off with a note; whoever shares the worker with them waits no longer than twice as long as without.
  */
-import { setTimeout as delay } from 'node:timers/promises';
-import type { FaultContext } from './fault-context.js';
+import { NOISE_MS, slowestOf } from './bystander.js';
 import { deliveriesOf, TWO_TRIES } from './cases.js';
 import { fine, startHostileServer, type Misbehaviour } from './hostile-server.js';
 import type { FaultRow } from './fault-row.js';
@@ -11,13 +10,11 @@ import type { FaultRow } from './fault-row.js';
 const ENDPOINTS = 20;
 const EVENTS = 10;
 const BODY_MS = [1900, 3000] as const;
-// Below it a difference is the machine's, not ours.
-const NOISE_MS = 400;
 
 export const row: FaultRow = {
   row: 25,
   name: 'dripping-bodies',
-  quick: true,
+  quick: false,
   async run(context) {
     let [now, most] = [0, 0];
     const dripping =
@@ -45,15 +42,16 @@ export const row: FaultRow = {
     const dripping404 = (
       await context.client.createEndpoint('c', { url: server.url('/drip404'), retryPolicy: TWO_TRIES })
     ).id;
-    const [well] = await context.subscribe([server.url('/fine')], 'other');
+    const [endpoint] = await context.subscribe([server.url('/fine')], 'other');
+    const bystander = { subscriber: 'other', endpoint };
     await context.startWorker({ env: { WORKER_CONCURRENCY: '256', WORKER_CONCURRENCY_PER_HOST: '1024' } });
 
     const accepted = await context.publishMany(5, 'other');
     await context.settled();
-    const before = await slowestOf(context, well, 30, accepted);
+    const before = await slowestOf(context, bystander, 30, accepted);
     accepted.push(...(await context.publishMany(EVENTS)));
     await context.until('bodies drip', () => now > 50);
-    const during = await slowestOf(context, well, 30, accepted);
+    const during = await slowestOf(context, bystander, 30, accepted);
     const drippedMeanwhile = now;
     await context.settled();
 
@@ -93,28 +91,3 @@ export const row: FaultRow = {
     };
   },
 };
-
-/** From accepting an event to its receiver, for a few events one after the other. */
-async function slowestOf(
-  context: FaultContext,
-  endpoint: string,
-  events: number,
-  accepted: string[],
-): Promise<number> {
-  const from = accepted.length;
-  for (let n = 0; n < events; n++) {
-    accepted.push(...(await context.publishMany(1, 'other', from + n)));
-    await delay(20);
-  }
-  const ids = accepted.slice(from);
-  let latencies: number[] = [];
-  await context.until('the others have their events', async () => {
-    const rows = await context.client.all<{ eventId: string; createdAt: string; finishedAt: string | null }>(
-      `/v1/deliveries?endpoint=${endpoint}&limit=250`,
-    );
-    const mine = rows.filter(({ eventId, finishedAt }) => ids.includes(eventId) && finishedAt !== null);
-    latencies = mine.map(({ createdAt, finishedAt }) => Date.parse(finishedAt!) - Date.parse(createdAt));
-    return mine.length === events;
-  });
-  return latencies.sort((a, b) => a - b).at(-1)!;
-}

@@ -9,7 +9,7 @@ const EARLY_HINTS = 'HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n';
 export const row: FaultRow = {
   row: 26,
   name: 'endless-1xx',
-  quick: true,
+  quick: false,
   async run(context) {
     const server = await startHostileServer(context, {
       behaviours: {

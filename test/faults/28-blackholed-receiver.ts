@@ -13,7 +13,7 @@ const ENDPOINTS = 10;
 export const row: FaultRow = {
   row: 28,
   name: 'blackholed-receiver',
-  quick: true,
+  quick: false,
   async run(context) {
     const port = await startSilentPort(context);
     const server = await startHostileServer(context, { behaviours: { fine } });

@@ -12,7 +12,7 @@ const TIMEOUT_SECONDS = 2;
 export const row: FaultRow = {
   row: 29,
   name: 'packets-are-lost',
-  quick: 'short',
+  quick: false,
   async run(context) {
     const endpoints = context.quick ? 20 : 40;
     const events = context.quick ? 5 : 50;

@@ -25,11 +25,19 @@ import { row as connectionsBreak } from './27-connections-break.js';
 import { row as blackholedReceiver } from './28-blackholed-receiver.js';
 import { row as packetsAreLost } from './29-packets-are-lost.js';
 import { row as tlsFaults } from './30-tls-faults.js';
+import { row as dnsFaults } from './31-dns-faults.js';
+import { row as dnsRebinding } from './32-dns-rebinding.js';
 import { row as redirects } from './33-redirects.js';
+import { row as statusDirectives } from './34-status-directives.js';
+import { row as responseBombs } from './35-response-bombs.js';
+import { row as poisonPayloads } from './36-poison-payloads.js';
 import { row as poisonJobs } from './38-poison-jobs.js';
 import { row as twoWorkersOfOneName } from './39-two-workers-of-one-name.js';
 import { row as fiveSchedulers } from './40-five-schedulers.js';
 import { row as clockJumps } from './41-clock-jumps.js';
+import { row as secretsRotate } from './53-secrets-rotate.js';
+import { row as endpointsChange } from './55-endpoints-change.js';
+import { row as bulkReplay } from './56-bulk-replay.js';
 import { row as retentionUnderLoad } from './57-retention-under-load.js';
 import { row as plantedLoss } from './planted-loss.js';
 
@@ -61,11 +69,19 @@ export const ROWS: readonly FaultRow[] = [
   blackholedReceiver,
   packetsAreLost,
   tlsFaults,
+  dnsFaults,
+  dnsRebinding,
   redirects,
+  statusDirectives,
+  responseBombs,
+  poisonPayloads,
   poisonJobs,
   twoWorkersOfOneName,
   fiveSchedulers,
   clockJumps,
+  secretsRotate,
+  endpointsChange,
+  bulkReplay,
   retentionUnderLoad,
 ];
 
