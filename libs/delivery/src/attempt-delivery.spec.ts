@@ -76,6 +76,25 @@ function attempting(result: Partial<SendResult>) {
 }
 
 describe('one attempt', () => {
+  it('goes by the policy of its endpoint, then of its event type, with what they leave out filled in', async () => {
+    const { attempts } = attempting({ statusCode: 500, failure: 'http_5xx' });
+    const short = { type: 'schedule', delaysSeconds: [1, 2], jitter: 'none' } as const;
+    const third = { tries: 2, attempts: 2 };
+    const given = await attempts.attempt(delivery(third), endpoint({ retryPolicy: short }));
+    expect(given.next).toEqual({ status: 'failed', failure: 'http_5xx', gaveUp: 'attempts_exhausted' });
+    const second = await attempts.attempt(
+      delivery({ tries: 1, attempts: 1, retryPolicy: short }),
+      endpoint(),
+    );
+    expect(second.next).toMatchObject({ status: 'pending', inSeconds: 2, because: 'retry_schedule' });
+    const own = { type: 'fixed', delaySeconds: 7, jitter: 'none' } as const;
+    const over = await attempts.attempt(
+      delivery({ ...third, retryPolicy: short }),
+      endpoint({ retryPolicy: own }),
+    );
+    expect(over.next).toMatchObject({ status: 'pending', inSeconds: 7 });
+  });
+
   it('sends the envelope around the publisher’s bytes, signed, and nobody’s header replaces ours', async () => {
     const { sent, attempts } = attempting({ statusCode: 204 });
     const one = delivery({ attempts: 3 });

@@ -1,6 +1,7 @@
 import {
   DEFAULT_RETRY_POLICY,
   FAILURES,
+  completeRetryPolicy,
   decide,
   deliveryBody,
   newId,
@@ -31,12 +32,13 @@ export function withoutAttempt(next: Outcome['next']): Outcome {
   return { next, attempt: null, burnsTry: false, retryAfterSeconds: null, disable: null };
 }
 
-/** The policy of one delivery: its endpoint's own, else its event type's, else the default. */
+/** The policy of one delivery: its endpoint's own, else its event type's, else the default; what it leaves out is filled in. */
 export function policyOf(
   delivery: Pick<DeliveryForAttempt, 'retryPolicy'>,
   endpoint: Pick<EndpointForAttempt, 'retryPolicy'>,
 ): RetryPolicy {
-  return endpoint.retryPolicy ?? delivery.retryPolicy ?? DEFAULT_RETRY_POLICY;
+  const given = endpoint.retryPolicy ?? delivery.retryPolicy;
+  return given ? completeRetryPolicy(given) : DEFAULT_RETRY_POLICY;
 }
 
 /** The only way out; `HttpSender` in production. */

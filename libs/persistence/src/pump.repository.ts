@@ -1,4 +1,4 @@
-import type { LaneState, RateLimit, RetryPolicy, Trigger } from '@app/domain';
+import type { LaneState, RateLimit, RetryPolicyInput, Trigger } from '@app/domain';
 import type { Database } from './database.js';
 
 /** A delivery and its event, as one attempt needs them. */
@@ -14,7 +14,7 @@ export interface DeliveryForAttempt {
   /** Since the present run began, on the database's clock. */
   ageSeconds: number;
   /** What its event type says, when it says something. */
-  retryPolicy: RetryPolicy | null;
+  retryPolicy: RetryPolicyInput | null;
   /** Which issue of the delivery's ticket this is; T2 settles only the one that it was loaded with. */
   ticket: number;
   /** Attempts of the current run, which the retry schedule counts. */
@@ -39,7 +39,7 @@ export interface EndpointForAttempt {
   paused: boolean;
   subscriberId: string;
   /** Its own; null: its event type's or the default. */
-  retryPolicy: RetryPolicy | null;
+  retryPolicy: RetryPolicyInput | null;
   retryBudgetPercent: number;
   rateLimit: RateLimit | null;
   rateFactor: number;
@@ -70,7 +70,7 @@ interface DeliveryRow {
   critical: boolean;
   ordering_key: string | null;
   age_seconds: number;
-  retry_policy: RetryPolicy | null;
+  retry_policy: RetryPolicyInput | null;
   type: string | null;
   version: string;
   data: string;
