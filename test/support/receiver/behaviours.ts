@@ -44,6 +44,12 @@ export class Behaviours {
 
     /** Fails with probability p, the same way in each run with the same seed and order. */
     flaky: (hit, p) => reply(hit, this.random.next() < Number(p) ? 500 : 200),
+    /** The same, after so many milliseconds. */
+    'flaky-slow': (hit, p) => {
+      const status = this.random.next() < Number(p) ? 500 : 200;
+      after(hit, wholeNumber(hit.path.split('/')[3], 0), () => reply(hit, status));
+      return String(status);
+    },
     /** Requests n, 2n, 3n … of this path fail. */
     'fail-every': (hit, n) => reply(hit, this.count(hit.path) % wholeNumber(n, 1) === 0 ? 500 : 200),
     /** Each event fails n times, then succeeds. */
