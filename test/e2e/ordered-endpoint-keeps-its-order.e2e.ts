@@ -109,9 +109,8 @@ function expectNoOverlap(own: JournalEntry[], nth: Map<string, number>, killedAt
     if (!before || entry.monotonicMs - before.monotonicMs >= ANSWER_MS - 1) continue;
     if (nth.get(webhookIdOf(before)) === nth.get(webhookIdOf(entry))) continue;
     const byKill = killedAt.some((ms) => ms >= before.epochMs && ms <= before.epochMs + ANSWER_MS + 50);
-    expect({ before: nth.get(webhookIdOf(before)), then: nth.get(webhookIdOf(entry)), byKill }).toMatchObject(
-      { byKill: true },
-    );
+    const [first, second] = [before, entry].map((each) => nth.get(webhookIdOf(each)));
+    expect(byKill, `${second} began while ${first} was unanswered`).toBe(true);
     cut++;
   }
   return cut;
