@@ -145,7 +145,9 @@ describe('finds', () => {
       'UPDATE deliveries SET ordering_key = NULL WHERE id = ANY($1::uuid[])',
     );
     await bench.database.query('DELETE FROM ordering_keys');
-    expect(found).toMatchObject([{ name: 'one_turn_each', found: 1, sample: [toPublicId('ep', endpointId)] }]);
+    expect(found).toMatchObject([
+      { name: 'one_turn_each', found: 1, sample: [toPublicId('ep', endpointId)] },
+    ]);
   });
 
   it('a half-open circuit whose probe is nowhere', async () => {
