@@ -27,7 +27,7 @@ WITH wanted AS (SELECT * FROM unnest($1::uuid[], $2::int[]) AS w (endpoint_id, n
 
 -- accept_insert
 WITH input AS (
-  SELECT d.*, row_number() OVER (PARTITION BY endpoint_id, place, trigger = 'test' ORDER BY at) AS turn,
+  SELECT d.*, row_number() OVER (PARTITION BY endpoint_id, place, trigger = 'test', critical ORDER BY at) AS turn,
   row_number() OVER (PARTITION BY endpoint_id ORDER BY at) AS nth
   FROM unnest($9::uuid[], $10::uuid[], $11::uuid[], $12::uuid[], $13::text[], $14::text[], $15::text[],
   $16::bool[], $17::text[])
@@ -35,25 +35,30 @@ WITH input AS (
   wanted AS (
   SELECT endpoint_id, count(*) FILTER (WHERE place = 'queued')::int AS queued,
   count(*) FILTER (WHERE place = 'queued' AND trigger = 'test')::int AS tests,
+  count(*) FILTER (WHERE place = 'queued' AND trigger <> 'test' AND critical)::int AS criticals,
   count(*) FILTER (WHERE place = 'held')::int AS held, count(*)::int AS all_of_it
   FROM input GROUP BY endpoint_id),
   locked AS (
   SELECT l.endpoint_id, w.queued, w.held, w.all_of_it, l.accepted,
   CASE WHEN l.paused_at IS NOT NULL OR l.circuit <> 'closed' OR l.held > 0 THEN 0
-  ELSE least(w.queued - w.tests, greatest(l.window_size - l.queued, 0)) END AS granted,
+  ELSE least(w.queued - w.tests - w.criticals, greatest(l.window_size - l.queued, 0)) END AS granted,
+  CASE WHEN l.paused_at IS NOT NULL OR l.circuit <> 'closed' THEN 0
+  ELSE least(w.criticals, greatest(2 * l.window_size - l.queued, 0)) END AS criticals,
   CASE WHEN l.paused_at IS NOT NULL THEN 0 ELSE w.tests END AS tests
   FROM lanes l JOIN wanted w ON w.endpoint_id = l.endpoint_id
   ORDER BY l.endpoint_id FOR UPDATE OF l),
   counted AS (
-  UPDATE lanes l SET queued = l.queued + k.granted + k.tests, held = l.held + k.held + k.queued - k.granted - k.tests,
+  UPDATE lanes l SET queued = l.queued + k.granted + k.criticals + k.tests,
+  held = l.held + k.held + k.queued - k.granted - k.criticals - k.tests,
   accepted = l.accepted + k.all_of_it
   FROM locked k WHERE l.endpoint_id = k.endpoint_id),
   room AS (SELECT coalesce(jsonb_object_agg(endpoint_id, granted), '{}') AS granted,
+  coalesce(jsonb_object_agg(endpoint_id, criticals), '{}') AS criticals,
   coalesce(jsonb_object_agg(endpoint_id, tests), '{}') AS tests,
   coalesce(jsonb_object_agg(endpoint_id, accepted), '{}') AS accepted FROM locked),
   placed AS (
   SELECT i.*, CASE WHEN i.place = 'queued' AND i.turn > coalesce((
-  (SELECT CASE WHEN i.trigger = 'test' THEN tests ELSE granted END FROM room) ->> i.endpoint_id::text)::int, 0)
+  (SELECT CASE WHEN i.trigger = 'test' THEN tests WHEN i.critical THEN criticals ELSE granted END FROM room) ->> i.endpoint_id::text)::int, 0)
   THEN 'held' ELSE i.place END AS taken,
   coalesce(((SELECT accepted FROM room) ->> i.endpoint_id::text)::bigint, 0) + i.nth AS seq
   FROM input i),

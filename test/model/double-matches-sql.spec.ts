@@ -7,7 +7,7 @@ import { randomInt } from 'node:crypto';
 import { Problem, STAFF } from '@app/contracts';
 import { CancelDelivery } from '@app/console';
 import { CountAttempts, KeepLanes, LaneSignals, RecordOutcomes, type FinishedTicket } from '@app/delivery';
-import { DEFAULT_RETRY_POLICY, newId, seededRandom, systemRandom } from '@app/domain';
+import { DEFAULT_RETRY_POLICY, newId, seededRandom, systemClock, systemRandom } from '@app/domain';
 import { createLogger } from '@app/observability';
 import { endpointsRepository, PumpRepository, type Database } from '@app/persistence';
 import type { Ticket } from '@app/queue';
@@ -42,7 +42,7 @@ beforeAll(async () => {
   ({ drop } = created);
   database = await openDatabase(created.url);
   road = await startPipeline(database, created.url, { autoCreate: true });
-  lanes = new KeepLanes(database, road.queue, systemRandom, road.metrics, logger);
+  lanes = new KeepLanes(database, road.queue, systemClock, systemRandom, road.metrics, logger);
   const url = 'http://127.0.0.1:1/';
   const fixture = await registerSubscriber(database, [url, url, url]);
   ({ subscriberId } = fixture);

@@ -60,7 +60,7 @@ export async function startPipeline(
     logger,
     (ids, madeWork) => pump!.recorded(ids, madeWork),
   );
-  const lanes = new KeepLanes(database, queue, systemRandom, metrics, logger);
+  const lanes = new KeepLanes(database, queue, systemClock, systemRandom, metrics, logger);
   // As a worker does: woken, and what was named has its turns given at once.
   const listener = new DueListener(
     url,

@@ -66,7 +66,18 @@ describe('critical first attempts', () => {
     // Some are under way: what is kept for them is smaller by as many.
     expect(shared.planFirsts(6)).toBeNull();
     clock.ms += 25;
+    clock.ms += 10_000;
     expect(shared.planFirsts(7)).toEqual({ max: 1, priorityMin: 1 });
+  });
+
+  it('are claimed by themselves, and first, while there are any: one claim answers in no order', () => {
+    const { clock, shared } = budgets();
+    start(shared, 'critical', 1);
+    const firsts = shared.planFirsts(99);
+    expect(firsts).toEqual({ max: 49, priorityMin: 2 });
+    expect(shared.planLeftovers(99, firsts)).toEqual({ max: 90, priorityMin: 1, priorityMax: 1 });
+    clock.ms += 10_000;
+    expect(shared.planFirsts(99)).toEqual({ max: 90, priorityMin: 1 });
   });
 
   it('get half while normal ones wait, and what those leave', () => {
@@ -122,6 +133,11 @@ it('keeps every share whatever ends when, and counts nothing when all has ended'
                 Math.min(Math.floor(slots * 0.1), slots - running.retry),
               );
           }
+          const leftovers = shared.planLeftovers(slots - all(), firsts);
+          if (leftovers) {
+            expect(leftovers.max).toBeLessThanOrEqual(slots - all());
+            begin(leftovers.priorityMin === 2 ? 'critical' : 'normal', leftovers.max);
+          }
           shared.firstsClaimed(true);
           const retries = shared.planRetries(slots - all());
           if (retries) begin('retry', retries.max);
@@ -132,7 +148,7 @@ it('keeps every share whatever ends when, and counts nothing when all has ended'
           for (; running[of] > 0; running[of]--) shared.end(of);
         shared.firstsClaimed(false);
         expect(shared.retryRoom).toBe(Math.max(2, Math.floor(slots * 0.6)));
-        clock.ms += 1000;
+        clock.ms += 10_000;
         expect(shared.planFirsts(slots)).toEqual({
           max: slots - Math.floor(slots * 0.1),
           priorityMin: 1,

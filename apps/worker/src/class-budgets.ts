@@ -18,6 +18,8 @@ const CRITICAL_SHARE = 0.5;
 const CRITICAL_RESERVE = 0.1;
 // What is kept for critical ones is looked for so often while all other slots are taken.
 const CRITICAL_EVERY_MS = 25;
+// Whoever publishes critical events goes on doing so for a while.
+const CRITICAL_SEEN_MS = 10_000;
 // Retries are looked for so often while first attempts keep the worker busy: it costs a statement.
 const RETRIES_EVERY_MS = 50;
 
@@ -26,6 +28,7 @@ export class ClassBudgets {
   private readonly underWay: Record<TicketClass, number> = { critical: 0, normal: 0, retry: 0 };
   private retriesAt = -Infinity;
   private criticalAt = -Infinity;
+  private criticalSeenAt = -Infinity;
   private firstsWait = false;
 
   constructor(
@@ -35,6 +38,7 @@ export class ClassBudgets {
 
   start(of: TicketClass): void {
     this.underWay[of]++;
+    if (of === 'critical') this.criticalSeenAt = this.nowMs();
   }
 
   end(of: TicketClass): void {
@@ -50,7 +54,7 @@ export class ClassBudgets {
   /** The claim for first attempts with so many free slots, or null when what is free is kept for others. */
   planFirsts(free: number): ClaimPlan | null {
     if (free <= 0) return null;
-    const reserve = Math.max(0, Math.floor(this.slots * CRITICAL_RESERVE) - this.underWay.critical);
+    const { reserve } = this;
     if (free <= reserve) {
       if (this.nowMs() - this.criticalAt < CRITICAL_EVERY_MS) return null;
       this.criticalAt = this.nowMs();
@@ -59,6 +63,9 @@ export class ClassBudgets {
     const max = free - reserve;
     const criticalMax = Math.max(1, Math.floor(this.slots * CRITICAL_SHARE));
     if (this.underWay.critical >= criticalMax) return { max, priorityMin: 1, priorityMax: 1 };
+    // One claim answers in no order, so critical ones are claimed for themselves while there are any.
+    if (this.nowMs() - this.criticalSeenAt < CRITICAL_SEEN_MS)
+      return { max: Math.min(free, criticalMax - this.underWay.critical), priorityMin: 2 };
     return { max, priorityMin: 1 };
   }
 
@@ -76,8 +83,16 @@ export class ClassBudgets {
     return { max, priorityMax: 0 };
   }
 
-  /** After normal ones have run out: critical ones beyond their share, if there are any. */
+  /** After the first claim of first attempts: those of the other class. Critical ones beyond their share, when normal ones have run out. */
   planLeftovers(free: number, firsts: ClaimPlan | null): ClaimPlan | null {
-    return firsts?.priorityMax === 1 && free > 0 ? { max: free, priorityMin: 2 } : null;
+    if (firsts === null || free <= 0) return null;
+    if (firsts.priorityMax === 1) return { max: free, priorityMin: 2 };
+    const max = free - this.reserve;
+    return firsts.priorityMin === 2 && max > 0 ? { max, priorityMin: 1, priorityMax: 1 } : null;
+  }
+
+  /** Slots that only critical ones may take now. */
+  private get reserve(): number {
+    return Math.max(0, Math.floor(this.slots * CRITICAL_RESERVE) - this.underWay.critical);
   }
 }

@@ -93,7 +93,9 @@ export class Worker {
         worker: `${hostname()}:${process.pid}`,
       },
     );
-    const lanes = new KeepLanes(database, this.queue, systemRandom, metrics, logger);
+    const lanes = new KeepLanes(database, this.queue, this.clock, systemRandom, metrics, logger, {
+      operational,
+    });
     this.listener = new DueListener(
       config.DATABASE_URL,
       (notice) => this.noticed(notice, lanes),

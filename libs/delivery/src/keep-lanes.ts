@@ -1,11 +1,15 @@
-import { DEFAULT_RETRY_POLICY, ticketPriority, type Random } from '@app/domain';
+import { DELIVERY_FAILED_TYPE } from '@app/contracts';
+import { DEFAULT_RETRY_POLICY, newId, ticketPriority, type Clock, type Random } from '@app/domain';
 import type { Logger, Metrics } from '@app/observability';
 import {
   lanesRepository,
   laneStateRepository,
+  noticesRepository,
   orderingRepository,
   recordRepository,
   type Database,
+  type ExpiredDelivery,
+  type NewNotice,
 } from '@app/persistence';
 import type { DeliverQueue } from '@app/queue';
 import { tellTransition } from './lane-signals.js';
@@ -27,9 +31,12 @@ export class KeepLanes {
   constructor(
     private readonly database: Database,
     private readonly queue: Pick<DeliverQueue, 'insert' | 'withdraw'>,
+    private readonly clock: Clock,
     private readonly random: Random,
     private readonly metrics: Metrics,
     private readonly logger: Logger,
+    /** The operator is told of failures. */
+    private readonly options: { operational: boolean } = { operational: false },
   ) {}
 
   /** Pending deliveries of endpoints that were just disabled or deleted become cancelled. */
@@ -91,9 +98,19 @@ export class KeepLanes {
     if (found.length === 0) return 0;
     return this.database.hotTransaction(async (tx) => {
       const locked = [...(await recordRepository.lockHeld(tx, found))];
-      if (locked.length > 0) await lanesRepository.expire(tx, locked);
+      if (locked.length === 0) return 0;
+      const expired = await lanesRepository.expire(tx, locked);
+      const notices = expired.flatMap((delivery) => this.noticeOf(delivery));
+      if (notices.length > 0) await noticesRepository.add(tx, notices);
       return locked.length;
     });
+  }
+
+  private noticeOf({ id, subscriberId, endpointId, eventType, tellsFailures }: ExpiredDelivery): NewNotice[] {
+    if (eventType === DELIVERY_FAILED_TYPE || !(tellsFailures || this.options.operational)) return [];
+    const detail = { failure: 'expired', gaveUp: 'too_old' };
+    const noticeId = newId(this.clock.now().getTime(), this.random);
+    return [{ id: noticeId, subscriberId, endpointId, kind: 'delivery.failed', deliveryId: id, detail }];
   }
 
   /** Corrects lanes whose counts are not those of the table. Should find none. */

@@ -84,10 +84,15 @@ export function planEvent(
   return { event, deliveries, ownId: input.id !== null };
 }
 
-/** A test overtakes a full lane and a circuit that is open: whoever sends it has just mended something. */
-function placeFor(endpoint: EndpointForMatch, { testOf }: AcceptableEvent): NewDelivery['place'] {
+/**
+ * A test overtakes a full lane and a circuit that is open: whoever sends it has just mended something. A critical event
+ * overtakes a backlog; whether its lane lets it is decided under its lock.
+ */
+function placeFor(endpoint: EndpointForMatch, { testOf, priority }: AcceptableEvent): NewDelivery['place'] {
   if (endpoint.disabled) return 'cancelled';
-  return !testOf && (endpoint.laneFull || endpoint.ordered) ? 'held' : 'queued';
+  if (testOf) return 'queued';
+  if (endpoint.ordered) return 'held';
+  return endpoint.laneFull && priority !== 'critical' ? 'held' : 'queued';
 }
 
 function versionOf(input: AcceptableEvent, catalogue: Catalogue): string | Problem {

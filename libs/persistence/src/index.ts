@@ -39,7 +39,7 @@ export {
   type IdempotencyClaim,
   type StoredAnswer,
 } from './idempotency.repository.js';
-export { lanesRepository } from './lanes.repository.js';
+export { lanesRepository, type ExpiredDelivery } from './lanes.repository.js';
 export { laneStateRepository, type LockedLane, type NewLaneTransition } from './lane-state.repository.js';
 export { noticesRepository, type NewNotice, type PendingNotice } from './notices.repository.js';
 export {

@@ -10,6 +10,22 @@ export interface TicketlessDelivery {
   critical: boolean;
 }
 
+/** A held delivery that has become too old. */
+export interface ExpiredDelivery {
+  id: string;
+  subscriberId: string;
+  endpointId: string;
+  eventType: string;
+  tellsFailures: boolean;
+}
+
+interface LaneFreed {
+  endpoint_id: string;
+  queued: number;
+  held: number;
+  waiting: number;
+}
+
 // Endpoints stopped earlier have nothing pending; looking at all of them every second would cost what history costs.
 const JUST_STOPPED_SECONDS = 600;
 
@@ -113,7 +129,7 @@ export const lanesRepository = {
    * of its own after the locks: see RecordRepository.lock.
    */
   async cancel(tx: Tx, ids: string[], reasons: string[]): Promise<void> {
-    await tx.query(
+    const freed = await tx.query<LaneFreed>(
       `WITH picked AS (SELECT * FROM unnest($1::uuid[], $2::text[]) AS p (id, reason)),
        before AS (SELECT id, place FROM deliveries WHERE id = ANY($1::uuid[])),
        withdrawn AS (DELETE FROM pgboss.job j WHERE j.name = $3 AND j.id = ANY($1::uuid[]) AND j.state < 'active'),
@@ -127,19 +143,28 @@ export const lanesRepository = {
           ORDER BY 1, 2 FOR UPDATE OF k),
        turned AS (
          UPDATE ordering_keys k SET state = 'ready', delivery_id = NULL, changed_at = now()
-           FROM keys WHERE k.endpoint_id = keys.endpoint_id AND k.key = keys.key),
-       freed AS (
-         SELECT e.endpoint_id, count(*) FILTER (WHERE b.place = 'queued')::int AS queued,
-                count(*) FILTER (WHERE b.place = 'held')::int AS held,
-                count(*) FILTER (WHERE b.place = 'waiting')::int AS waiting
-           FROM ended e JOIN before b ON b.id = e.id GROUP BY e.endpoint_id),
-       locked AS (
-         SELECT l.endpoint_id, f.queued, f.held, f.waiting FROM lanes l JOIN freed f ON f.endpoint_id = l.endpoint_id
-          ORDER BY l.endpoint_id FOR UPDATE OF l)
+           FROM keys WHERE k.endpoint_id = keys.endpoint_id AND k.key = keys.key)
+       SELECT e.endpoint_id, count(*) FILTER (WHERE b.place = 'queued')::int AS queued,
+              count(*) FILTER (WHERE b.place = 'held')::int AS held,
+              count(*) FILTER (WHERE b.place = 'waiting')::int AS waiting
+         FROM ended e JOIN before b ON b.id = e.id GROUP BY e.endpoint_id`,
+      [ids, reasons, DELIVER_QUEUE],
+    );
+    // By themselves: what is changed beside a statement's answer is changed last, and lanes come after keys.
+    await tx.query(
+      `WITH locked AS (
+         SELECT l.endpoint_id, f.queued, f.held, f.waiting
+           FROM unnest($1::uuid[], $2::int[], $3::int[], $4::int[]) AS f (endpoint_id, queued, held, waiting)
+           JOIN lanes l ON l.endpoint_id = f.endpoint_id ORDER BY l.endpoint_id FOR UPDATE OF l)
        UPDATE lanes l SET queued = greatest(l.queued - k.queued, 0), held = greatest(l.held - k.held, 0),
               waiting = greatest(l.waiting - k.waiting, 0)
          FROM locked k WHERE l.endpoint_id = k.endpoint_id`,
-      [ids, reasons, DELIVER_QUEUE],
+      [
+        freed.map((lane) => lane.endpoint_id),
+        freed.map((lane) => lane.queued),
+        freed.map((lane) => lane.held),
+        freed.map((lane) => lane.waiting),
+      ],
     );
   },
 
@@ -198,18 +223,22 @@ export const lanesRepository = {
     return rows.map((row) => row.id);
   },
 
-  /** Ends these locked held deliveries as too old. */
-  async expire(tx: Tx, ids: string[]): Promise<void> {
-    await tx.query(
+  /** Ends these locked held deliveries as too old. Answers them, with whether their endpoint wants failures told. */
+  async expire(tx: Tx, ids: string[]): Promise<ExpiredDelivery[]> {
+    return tx.query<ExpiredDelivery>(
       `WITH ended AS (
          UPDATE deliveries SET status = 'failed', place = NULL, due_at = NULL, due_because = NULL, failure = 'expired', gave_up = 'too_old',
                 ticket = ticket + 1, finished_at = now(), updated_at = now()
-          WHERE id = ANY($1::uuid[]) RETURNING endpoint_id),
+          WHERE id = ANY($1::uuid[]) RETURNING id, subscriber_id, endpoint_id, event_type),
        locked AS (
          SELECT l.endpoint_id, m.n FROM lanes l
            JOIN (SELECT endpoint_id, count(*)::int AS n FROM ended GROUP BY endpoint_id) m ON m.endpoint_id = l.endpoint_id
-          ORDER BY l.endpoint_id FOR UPDATE OF l)
-       UPDATE lanes l SET held = greatest(l.held - k.n, 0) FROM locked k WHERE l.endpoint_id = k.endpoint_id`,
+          ORDER BY l.endpoint_id FOR UPDATE OF l),
+       counted AS (
+         UPDATE lanes l SET held = greatest(l.held - k.n, 0) FROM locked k WHERE l.endpoint_id = k.endpoint_id)
+       SELECT e.id, e.subscriber_id AS "subscriberId", e.endpoint_id AS "endpointId", e.event_type AS "eventType",
+              p.on_failure_endpoint_id IS NOT NULL AS "tellsFailures"
+         FROM ended e JOIN endpoints p ON p.id = e.endpoint_id`,
       [ids],
     );
   },
