@@ -10,6 +10,8 @@ const SLOTS = 8;
 // Below the number of failures that opens a circuit.
 const EVENTS = 3;
 const OVER_MS_MAX = 500;
+// When all slots hang, the next that ends is his: the shortest deadlines are a second.
+const FINE_WAITED_MS_MAX = 5000;
 
 export const row: FaultRow = {
   row: 24,
@@ -67,7 +69,10 @@ export const row: FaultRow = {
         .filter(({ name }) => name === 'fine')
         .map((each) => Date.parse(each.startedAt) - Date.parse(each.scheduledAt)),
     );
-    context.check(fineWaitedMsMax < 2500, `the healthy endpoint waited ${fineWaitedMsMax} ms for a slot`);
+    context.check(
+      fineWaitedMsMax < FINE_WAITED_MS_MAX,
+      `the healthy endpoint waited ${fineWaitedMsMax} ms for a slot`,
+    );
     return { ...figures, slots: SLOTS, underWayMax, overMsMax: Math.round(overMsMax), fineWaitedMsMax };
   },
 };

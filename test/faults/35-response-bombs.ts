@@ -23,7 +23,7 @@ export const row: FaultRow = {
     const bomb = gzipSync(Buffer.alloc(20_000_000));
     const says =
       (bytes: Buffer | string, journal: string): Misbehaviour =>
-      (socket) => (socket.end(bytes), journal);
+      (socket) => (socket.write(bytes), journal);
     const server = await startHostileServer(context, {
       behaviours: {
         // Not kept open either: a bomb's connection never is.
