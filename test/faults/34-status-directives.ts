@@ -11,7 +11,7 @@ const SCHEDULED_SECONDS = 1000;
 // Rounding to whole seconds, and the time until the answer is judged.
 const SLACK_SECONDS = 2;
 // An attempt ends by its worker's clock, the next is due by the database's.
-const CLOCKS_SECONDS_MAX = 0.02;
+const CLOCKS_SECONDS_MAX = 0.1;
 
 /** Header values, and in how many seconds the next attempt must be due. */
 const RETRY_AFTER: Record<string, [status: number, value: () => string, seconds: number]> = {
