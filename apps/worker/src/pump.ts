@@ -176,7 +176,7 @@ export class Pump {
     if (leftovers !== null && (await this.claim(leftovers, except))) more = true;
     // What is parked waits for its endpoint, not for a slot. That no critical one waits says nothing about the others: taken for
     // it, retries had 60 % of the slots in front of hundreds of first attempts whenever the last free slots were the critical ones'.
-    if (firsts?.priorityMin !== 2) this.budgets.firstsClaimed(more || firsts === null);
+    if (firsts?.priorityMin !== 2 || leftovers !== null) this.budgets.firstsClaimed(more || firsts === null);
     const retries = this.budgets.planRetries(this.freeSlots);
     if (retries !== null && (await this.claim(retries, except))) more = true;
     // The queue has no more for us now, unless it is of an endpoint that we left out, or of a kind that has to wait.
