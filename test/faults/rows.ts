@@ -35,6 +35,12 @@ import { row as poisonJobs } from './38-poison-jobs.js';
 import { row as twoWorkersOfOneName } from './39-two-workers-of-one-name.js';
 import { row as fiveSchedulers } from './40-five-schedulers.js';
 import { row as clockJumps } from './41-clock-jumps.js';
+import { row as hugeBacklog } from './43-huge-backlog.js';
+import { row as herdOnRecovery } from './44-herd-on-recovery.js';
+import { row as synchronisedRetries } from './45-synchronised-retries.js';
+import { row as tenantHogging } from './46-tenant-hogging.js';
+import { row as endpointHogging } from './47-endpoint-hogging.js';
+import { row as retryStorm } from './48-retry-storm.js';
 import { row as secretsRotate } from './53-secrets-rotate.js';
 import { row as endpointsChange } from './55-endpoints-change.js';
 import { row as bulkReplay } from './56-bulk-replay.js';
@@ -79,6 +85,12 @@ export const ROWS: readonly FaultRow[] = [
   twoWorkersOfOneName,
   fiveSchedulers,
   clockJumps,
+  hugeBacklog,
+  herdOnRecovery,
+  synchronisedRetries,
+  tenantHogging,
+  endpointHogging,
+  retryStorm,
   secretsRotate,
   endpointsChange,
   bulkReplay,
