@@ -29,7 +29,7 @@ export const row: FaultRow = {
   name: 'retry-storm',
   quick: 'short',
   async run(context) {
-    const size = context.quick ? { subscribers: 8, events: 4 } : { subscribers: 60, events: 6 };
+    const size = context.quick ? { subscribers: 8, events: 4 } : { subscribers: 80, events: 3 };
     const firsts = size.subscribers * ENDPOINTS_OF_EACH * size.events;
     let out = false;
     let [requests, failed] = [0, 0];
