@@ -54,8 +54,11 @@ export class Boundary1795392000004 implements MigrationInterface {
        WHERE c.endpoint_id = l.endpoint_id;
 
       ALTER TABLE events
-        ADD priority     text NOT NULL DEFAULT 'normal' CHECK (priority IN ('critical', 'normal')),
-        ADD ordering_key text CHECK (length(ordering_key) BETWEEN 1 AND 128);
+        ADD priority     text NOT NULL DEFAULT 'normal',
+        ADD ordering_key text,
+        -- Not validated: what is stored has the defaults, and reading all of history would stop the service for as long.
+        ADD CONSTRAINT events_priority CHECK (priority IN ('critical', 'normal')) NOT VALID,
+        ADD CONSTRAINT events_ordering_key CHECK (length(ordering_key) BETWEEN 1 AND 128) NOT VALID;
       ALTER TABLE deliveries
         -- In what order its endpoint's deliveries were accepted: counted by the lane under its lock.
         ADD seq          bigint NOT NULL DEFAULT 0,
@@ -64,14 +67,21 @@ export class Boundary1795392000004 implements MigrationInterface {
         -- When the present run began: accepted, or sent again. What ageMax counts from.
         ADD run_at       timestamptz(3) NOT NULL DEFAULT now(),
         -- Why there will be no further attempt.
-        ADD gave_up      text CHECK (gave_up IN ('permanent', 'attempts_exhausted', 'too_old', 'receiver_abort', 'platform_faults')),
+        ADD gave_up      text,
         -- Why it is due when it is: shown beside the next attempt.
-        ADD due_because  text CHECK (due_because IN ('retry_schedule', 'retry_after', 'platform_fault', 'rate_limit', 'retry_budget'));
+        ADD due_because  text,
+        ADD CONSTRAINT deliveries_gave_up CHECK (
+          gave_up IN ('permanent', 'attempts_exhausted', 'too_old', 'receiver_abort', 'platform_faults')) NOT VALID,
+        ADD CONSTRAINT deliveries_due_because CHECK (
+          due_because IN ('retry_schedule', 'retry_after', 'platform_fault', 'rate_limit', 'retry_budget')) NOT VALID;
       DROP INDEX deliveries_pending;
-      CREATE INDEX deliveries_pending ON deliveries (endpoint_id, place, due_at, id) WHERE status = 'pending' AND ordering_key IS NULL;
+      CREATE INDEX deliveries_pending ON deliveries (endpoint_id, place, (ordering_key IS NULL), critical, due_at, id) WHERE status = 'pending';
       COMMENT ON INDEX deliveries_pending IS 'promotion of held deliveries from both ends, sidelining, cancelStopped, doctor: what is not over';
       CREATE INDEX deliveries_ordered ON deliveries (endpoint_id, ordering_key, seq) WHERE status = 'pending' AND ordering_key IS NOT NULL;
       COMMENT ON INDEX deliveries_ordered IS 'the next delivery of an ordering key; cancelStopped, doctor';
+
+      -- What is due already was published before there were classes.
+      UPDATE pgboss.job SET priority = 1 WHERE name = 'deliver' AND state < 'active' AND start_after <= now();
 
       -- One row per key of an ordered endpoint that has something pending or is blocked.
       CREATE TABLE ordering_keys (
@@ -146,6 +156,8 @@ export class Boundary1795392000004 implements MigrationInterface {
       ALTER TABLE deliveries DROP seq, DROP ordering_key, DROP critical, DROP run_at, DROP gave_up, DROP due_because;
       ALTER TABLE events DROP priority, DROP ordering_key;
       DROP INDEX lanes_not_closed;
+      -- Nothing grew a window before.
+      UPDATE lanes SET window_size = 2000;
       ALTER TABLE lanes ALTER window_size SET DEFAULT 2000,
         DROP window_max, DROP waiting, DROP accepted, DROP circuit, DROP trips, DROP opened_at, DROP open_until, DROP closed_at, DROP probe_id,
         DROP consecutive_failures, DROP sample_at, DROP sample_attempts, DROP sample_failures, DROP sample_timeouts,

@@ -237,11 +237,15 @@ DELETE FROM ordering_keys k USING unnest($1::uuid[], $2::text[]) AS t (endpoint_
 SELECT p.id, p.endpoint_id AS "endpointId", p.due_at AS "dueAt", p.trigger, p.critical, p.newest
   FROM unnest($1::uuid[], $2::int[]) AS r (endpoint_id, n) CROSS JOIN LATERAL (
   SELECT * FROM (SELECT d.id, d.endpoint_id, d.due_at, d.trigger, d.critical, false AS newest FROM deliveries d
-  WHERE d.endpoint_id = r.endpoint_id AND d.status = 'pending' AND d.ordering_key IS NULL AND d.place = 'held'
+  WHERE d.endpoint_id = r.endpoint_id AND d.status = 'pending' AND (d.ordering_key IS NULL) AND d.place = 'held' AND d.critical
+  ORDER BY d.due_at, d.id LIMIT r.n FOR UPDATE SKIP LOCKED) critical
+  UNION ALL
+  SELECT * FROM (SELECT d.id, d.endpoint_id, d.due_at, d.trigger, d.critical, false AS newest FROM deliveries d
+  WHERE d.endpoint_id = r.endpoint_id AND d.status = 'pending' AND (d.ordering_key IS NULL) AND d.place = 'held' AND NOT d.critical
   ORDER BY d.due_at, d.id LIMIT r.n FOR UPDATE SKIP LOCKED) oldest
   UNION ALL
   SELECT * FROM (SELECT d.id, d.endpoint_id, d.due_at, d.trigger, d.critical, true AS newest FROM deliveries d
-  WHERE d.endpoint_id = r.endpoint_id AND d.status = 'pending' AND d.ordering_key IS NULL AND d.place = 'held'
+  WHERE d.endpoint_id = r.endpoint_id AND d.status = 'pending' AND (d.ordering_key IS NULL) AND d.place = 'held' AND NOT d.critical
   ORDER BY d.due_at DESC, d.id DESC LIMIT r.n / 2 FOR UPDATE SKIP LOCKED) newest) p;
 
 -- record_lock_held

@@ -88,6 +88,8 @@ export async function startPipeline(
         concurrencyPerEndpoint,
         concurrencyPerHost: concurrency,
         tellsFailures: options.operational ?? false,
+        clockIsInDoubt: () => false,
+        monotonic: () => performance.now(),
         worker: options.worker ?? 'test:1',
       });
       pump.start();

@@ -18,6 +18,7 @@ const CRITICAL_SHARE = 0.5;
 const CRITICAL_RESERVE = 0.1;
 // What is kept for critical ones is looked for so often while all other slots are taken.
 const CRITICAL_EVERY_MS = 25;
+const SLOTS_TO_SHARE_MIN = 4;
 // Whoever publishes critical events goes on doing so for a while.
 const CRITICAL_SEEN_MS = 10_000;
 // Retries are looked for so often while first attempts keep the worker busy: it costs a statement.
@@ -30,6 +31,7 @@ export class ClassBudgets {
   private criticalAt = -Infinity;
   private criticalSeenAt = -Infinity;
   private firstsWait = false;
+  private normalsTurn = false;
 
   constructor(
     private readonly slots: number,
@@ -62,7 +64,10 @@ export class ClassBudgets {
     }
     const max = free - reserve;
     const criticalMax = Math.max(1, Math.floor(this.slots * CRITICAL_SHARE));
-    if (this.underWay.critical >= criticalMax) return { max, priorityMin: 1, priorityMax: 1 };
+    // With so few slots half of them is all or nothing: the two take turns.
+    this.normalsTurn = !this.normalsTurn && this.slots < SLOTS_TO_SHARE_MIN;
+    if (this.underWay.critical >= criticalMax || this.normalsTurn)
+      return { max, priorityMin: 1, priorityMax: 1 };
     // One claim answers in no order, so critical ones are claimed for themselves while there are any.
     if (this.nowMs() - this.criticalSeenAt < CRITICAL_SEEN_MS)
       return { max: Math.min(free, criticalMax - this.underWay.critical), priorityMin: 2 };
@@ -72,6 +77,10 @@ export class ClassBudgets {
   /** What the claim for first attempts found: whether more of them wait. */
   firstsClaimed(wait: boolean): void {
     this.firstsWait = wait;
+  }
+
+  get firstsAreWaiting(): boolean {
+    return this.firstsWait;
   }
 
   /** The claim for retries, or null when it is not their time. */

@@ -26,6 +26,10 @@ export interface PumpOptions {
   concurrencyPerEndpoint: number;
   /** Of these, to one host, whoever its endpoints belong to. */
   concurrencyPerHost: number;
+  /** Nothing is signed with a time that may be wrong; whoever is asked mends it, and the next poll goes on. */
+  clockIsInDoubt: () => boolean;
+  /** Milliseconds that only ever go on: what budgets and slots are kept by. */
+  monotonic: () => number;
   /** The operator wants to be told of every delivery that fails for good. */
   tellsFailures: boolean;
   /** This process, as attempts name it. */
@@ -85,7 +89,7 @@ export class Pump {
     private readonly clock: Clock,
     private readonly options: PumpOptions,
   ) {
-    const nowMs = (): number => this.clock.now().getTime();
+    const nowMs = options.monotonic;
     this.parking = new Parking({
       slots: options.concurrency,
       perEndpointMax: options.concurrencyPerEndpoint,
@@ -170,19 +174,27 @@ export class Pump {
     // Outcomes that the database does not take pile up here: no more until it does.
     if (this.outcomes.backlog > this.options.concurrency * 2) return false;
     const except = this.parking.saturated();
+    // Behind first attempts that never end they would get nothing of their share: so before them, every so often.
+    let more = this.budgets.firstsAreWaiting && (await this.claimRetries(except));
     const firsts = this.budgets.planFirsts(this.freeSlots);
-    let more = firsts !== null && (await this.claim(firsts, except));
+    let moreFirsts = firsts !== null && (await this.claim(firsts, except));
     const leftovers = this.budgets.planLeftovers(this.freeSlots, firsts);
-    if (leftovers !== null && (await this.claim(leftovers, except))) more = true;
+    if (leftovers !== null && (await this.claim(leftovers, except))) moreFirsts = true;
+    more ||= moreFirsts;
     // What is parked waits for its endpoint, not for a slot. That no critical one waits says nothing about the others: taken for
     // it, retries had 60 % of the slots in front of hundreds of first attempts whenever the last free slots were the critical ones'.
-    if (firsts?.priorityMin !== 2 || leftovers !== null) this.budgets.firstsClaimed(more || firsts === null);
-    const retries = this.budgets.planRetries(this.freeSlots);
-    if (retries !== null && (await this.claim(retries, except))) more = true;
+    if (firsts?.priorityMin !== 2 || leftovers !== null)
+      this.budgets.firstsClaimed(moreFirsts || firsts === null);
+    if (!this.budgets.firstsAreWaiting && (await this.claimRetries(except))) more = true;
     // The queue has no more for us now, unless it is of an endpoint that we left out, or of a kind that has to wait.
     const normalWait = firsts === null || (firsts.priorityMin === 2 && leftovers === null);
     this.hungry = more || except.length > 0 || normalWait;
     return more;
+  }
+
+  private async claimRetries(except: string[]): Promise<boolean> {
+    const plan = this.budgets.planRetries(this.freeSlots);
+    return plan !== null && (await this.claim(plan, except));
   }
 
   /** Answers whether there may be more of the kind. */
@@ -334,6 +346,7 @@ export class Pump {
    * claims are proven first; whoever asked is woken by the answer.
    */
   private isAwake(): boolean {
+    if (this.options.clockIsInDoubt()) return false;
     if (this.clock.now().getTime() - this.touchedAt < CLAIM_MS) return true;
     void this.touch();
     return false;
@@ -413,7 +426,9 @@ export class Pump {
     endpoint: EndpointForAttempt | undefined,
     outcome: Outcome,
   ): FinishedTicket {
-    const tellable = delivery?.event != null && delivery.event.type !== DELIVERY_FAILED_TYPE;
+    // Whoever sent a test sees how it went.
+    const tellable =
+      delivery?.event != null && delivery.event.type !== DELIVERY_FAILED_TYPE && delivery.trigger !== 'test';
     return {
       ...ticket,
       ...outcome,
@@ -519,12 +534,18 @@ function rateOf(endpoint: EndpointForAttempt): Omit<SlotsWanted, 'n'> {
 
 /** Beyond what is kept in memory: its place in the lane stays taken, so that not the whole backlog passes by here. */
 function inTheQueue(nextInMs: number): Outcome {
-  const inSeconds = Math.max(RATE_WAIT_SECONDS_MIN, nextInMs / 1000);
+  const inSeconds = Math.min(
+    RATE_WAIT_SECONDS_MAX,
+    Math.max(RATE_WAIT_SECONDS_MIN, (nextInMs - BEFORE_SLOT_MS) / 1000),
+  );
   return withoutAttempt({ status: 'pending', place: 'queued', inSeconds, because: 'rate_limit' });
 }
 
-// Longer than a round trip, so that a full rate is not asked over and over.
+// Longer than a round trip, so that a full rate is not asked over and over; and not for ever, because limits are changed.
 const RATE_WAIT_SECONDS_MIN = 1;
+const RATE_WAIT_SECONDS_MAX = 30;
+// Back here in time to wait for the exact instant in memory.
+const BEFORE_SLOT_MS = 2000;
 
 const NOBODY = '00000000-0000-0000-0000-000000000000';
 /** The delivery is over or gone: only its ticket is to end. */

@@ -2,7 +2,7 @@
 const WINDOW_MS = 60_000;
 // So many retries a window are nobody's storm: an endpoint without first attempts gets its retries too.
 const RETRIES_FREE = 10;
-// Endpoints whose share is bounded are few; more than this and the ones that attempted nothing lately go.
+// Endpoints whose share is bounded are few; of more than this the oldest windows go.
 const ENDPOINTS_MAX = 10_000;
 
 interface Window {
@@ -42,9 +42,9 @@ export class RetryBudget {
     const now = this.nowMs();
     let window = this.windows.get(endpointId);
     if (window === undefined || now - window.startedAt >= WINDOW_MS) {
-      if (this.windows.size >= ENDPOINTS_MAX)
-        for (const [id, { startedAt }] of this.windows)
-          if (now - startedAt >= WINDOW_MS) this.windows.delete(id);
+      this.windows.delete(endpointId);
+      // The one whose window began first: a Map keeps that order.
+      if (this.windows.size >= ENDPOINTS_MAX) this.windows.delete(this.windows.keys().next().value!);
       this.windows.set(endpointId, (window = { startedAt: now, attempts: 0, retries: 0 }));
     }
     return window;

@@ -34,12 +34,18 @@ import { Pump } from './pump.js';
 const GRACE_MS = 15_000;
 // As doctor has it: more is nobody's network.
 const SKEW_SECONDS_MAX = 2;
+const ANY_LANE = '*';
+const LANES_AT_ONCE = 100;
 
 /** The worker without its process: the pump, the recorder and the loops, wired. */
 export class Worker {
   private readonly queue: DeliverQueue;
   private readonly sender: HttpSender;
   private readonly clock: DatabaseClock;
+  private measuring: Promise<number> | null = null;
+  /** Lanes that somebody said may promote, and whether some others may. */
+  private readonly noticed = new Set<string>();
+  private promoting = false;
   private readonly counts: CountAttempts;
   private readonly recorder: RecordOutcomes;
   private readonly pump: Pump;
@@ -90,6 +96,8 @@ export class Worker {
         concurrencyPerEndpoint: config.WORKER_CONCURRENCY_PER_ENDPOINT,
         concurrencyPerHost: config.WORKER_CONCURRENCY_PER_HOST,
         tellsFailures: operational,
+        clockIsInDoubt: () => this.clockIsInDoubt(),
+        monotonic: () => performance.now(),
         worker: `${hostname()}:${process.pid}`,
       },
     );
@@ -98,7 +106,7 @@ export class Worker {
     });
     this.listener = new DueListener(
       config.DATABASE_URL,
-      (notice) => this.noticed(notice, lanes),
+      (notice) => this.onNotice(notice, lanes),
       (error) => logger.warn({ err: error }, 'listen.lost'),
     );
     const replays = new ReplayRunner(database, this.queue);
@@ -163,6 +171,14 @@ export class Worker {
     );
   }
 
+  private clockIsInDoubt(): boolean {
+    if (!this.clock.isInDoubt()) return false;
+    this.measuring ??= this.measureClock()
+      .catch(() => 0)
+      .finally(() => (this.measuring = null));
+    return true;
+  }
+
   private async measureClock(): Promise<number> {
     const seconds = await this.clock.measure();
     this.metrics.clockSkewSeconds.set(seconds);
@@ -172,11 +188,30 @@ export class Worker {
   }
 
   /** Something is due, or a lane may promote: the loops would find it too, a little later. */
-  private noticed(notice: DueNotice, lanes: KeepLanes): void {
+  private onNotice(notice: DueNotice, lanes: KeepLanes): void {
     this.pump.wake();
     if (notice === 'tickets') return;
-    const promoted = notice === 'lanes' ? lanes.promoteStalled() : lanes.promote([...notice.endpointIds]);
-    promoted.catch((error: unknown) => this.logger.warn({ err: error, lanes: 1 }, 'promotion.failed'));
+    if (notice === 'lanes') this.noticed.add(ANY_LANE);
+    else for (const endpointId of notice.endpointIds) this.noticed.add(endpointId);
+    void this.promoteNoticed(lanes);
+  }
+
+  /** One promotion at a time: what is said meanwhile is gathered for the next. */
+  private async promoteNoticed(lanes: KeepLanes): Promise<void> {
+    if (this.promoting) return;
+    this.promoting = true;
+    while (this.noticed.size > 0) {
+      const some = [...this.noticed].slice(0, LANES_AT_ONCE);
+      for (const each of some) this.noticed.delete(each);
+      const endpointIds = some.filter((each) => each !== ANY_LANE);
+      try {
+        if (endpointIds.length < some.length) await lanes.promoteStalled();
+        if (endpointIds.length > 0) await lanes.promote(endpointIds);
+      } catch (error) {
+        this.logger.warn({ err: error, lanes: some.length }, 'promotion.failed');
+      }
+    }
+    this.promoting = false;
   }
 
   async start(): Promise<void> {

@@ -75,6 +75,13 @@ export async function resendDeliveries(
         outcome: delivery.closed ? FORWARD_BUT_CLOSED[delivery.closed] : BROUGHT_FORWARD,
       });
   for (const delivery of lift) due.push({ delivery, place: 'queued', outcome: GIVEN_A_PLACE });
+  const ordered = again.filter(({ orderingKey }) => orderingKey !== null);
+  // Keys before lanes, and all lanes at once, as everywhere.
+  await takeTurns(tx, ordered);
+  await laneStateRepository.lockAll(
+    tx,
+    [...lift, ...again].map(({ endpointId }) => endpointId),
+  );
   await raiseLanes(tx, lift);
   due.push(
     ...(await takePlaces(
@@ -82,9 +89,8 @@ export async function resendDeliveries(
       again.filter(({ orderingKey }) => orderingKey === null),
     )),
   );
-  const ordered = again.filter(({ orderingKey }) => orderingKey !== null);
   for (const delivery of ordered) due.push({ delivery, place: 'held', outcome: IN_ORDER });
-  await takeTurns(tx, queue, ordered);
+  await holdInLanes(tx, queue, ordered);
 
   const rows = due.map(({ delivery, place }) => ({
     id: delivery.id,
@@ -180,8 +186,8 @@ async function withdraw(tx: Tx, queue: ResendQueue, deliveries: LockedDelivery[]
   );
 }
 
-/** Those of an ordering key wait for their turn, also the one that blocked it. Keys before lanes; a worker gives the places. */
-async function takeTurns(tx: Tx, queue: ResendQueue, deliveries: LockedDelivery[]): Promise<void> {
+/** Those of an ordering key wait for their turn, also the one that blocked it. */
+async function takeTurns(tx: Tx, deliveries: LockedDelivery[]): Promise<void> {
   if (deliveries.length === 0) return;
   const keys = new Map(
     deliveries.map(({ endpointId, subscriberId, orderingKey: key }) => [
@@ -199,6 +205,11 @@ async function takeTurns(tx: Tx, queue: ResendQueue, deliveries: LockedDelivery[
       state: 'ready',
     })),
   );
+}
+
+/** Those that wait for their turn are held; a worker gives the places. */
+async function holdInLanes(tx: Tx, queue: ResendQueue, deliveries: LockedDelivery[]): Promise<void> {
+  if (deliveries.length === 0) return;
   const lanes = countByEndpoint(deliveries);
   await recordRepository.settleLanes(
     tx,

@@ -53,11 +53,13 @@ export class LaneSignals {
   ) {}
 
   async apply(endpoints: EndpointSignals[]): Promise<void> {
-    const made = await this.database.hotTransaction((tx) => this.applyTo(tx, endpoints));
-    for (const transition of made) tellTransition(this.metrics, this.logger, transition);
+    const moved = await this.database.hotTransaction((tx) => this.move(tx, endpoints));
+    const ending = moved.filter(({ transition }) => transition.kind === 'disabled');
+    for (const entry of moved) if (!ending.includes(entry)) tellTransition(this.metrics, this.logger, entry);
+    for (const entry of ending) await this.disable(entry);
   }
 
-  private async applyTo(tx: Tx, endpoints: EndpointSignals[]): Promise<NewLaneTransition[]> {
+  private async move(tx: Tx, endpoints: EndpointSignals[]): Promise<NewLaneTransition[]> {
     const byId = new Map(endpoints.map((endpoint) => [endpoint.endpointId, endpoint]));
     const lanes = await laneStateRepository.lock(tx, [...byId.keys()]);
     const moved: LockedLane[] = [];
@@ -65,15 +67,33 @@ export class LaneSignals {
     for (const lane of lanes) {
       const steps = this.stepsOf(lane, byId.get(lane.endpointId)!);
       moved.push({ ...lane, state: steps.state });
-      for (const transition of steps.transitions)
-        if (transition.kind !== 'disabled' || (await disable(tx, lane, transition.reason)))
-          made.push(this.entryOf(lane, transition));
+      for (const transition of steps.transitions) made.push(this.entryOf(lane, transition));
     }
     await laneStateRepository.write(tx, moved);
-    await laneStateRepository.addTransitions(tx, made);
-    const notices = this.options.operational ? noticesOf(made, this.random) : [];
-    if (notices.length > 0) await noticesRepository.add(tx, notices);
+    await this.keep(
+      tx,
+      made.filter(({ transition }) => transition.kind !== 'disabled'),
+    );
     return made;
+  }
+
+  /** By itself: whoever changes an endpoint locks it first and its lane then. */
+  private async disable(entry: NewLaneTransition): Promise<void> {
+    const { subscriberId, endpointId, transition } = entry;
+    if (transition.kind !== 'disabled') return;
+    const disabled = { reason: DISABLED_TEXTS[transition.reason] };
+    const changed = await this.database.hotTransaction(async (tx) => {
+      if (!(await endpointsRepository.setDisabled(tx, subscriberId, endpointId, disabled))) return false;
+      await this.keep(tx, [entry]);
+      return true;
+    });
+    if (changed) tellTransition(this.metrics, this.logger, entry);
+  }
+
+  private async keep(tx: Tx, entries: NewLaneTransition[]): Promise<void> {
+    await laneStateRepository.addTransitions(tx, entries);
+    const notices = this.options.operational ? noticesOf(entries, this.random) : [];
+    if (notices.length > 0) await noticesRepository.add(tx, notices);
   }
 
   private stepsOf(lane: LockedLane, { signals, disable: because, tested }: EndpointSignals): LaneStep {
@@ -96,15 +116,6 @@ export class LaneSignals {
   ): NewLaneTransition {
     return { id: newId(now.getTime(), this.random), subscriberId, endpointId, at: now, transition };
   }
-}
-
-/** Answers whether it was not disabled before. */
-function disable(
-  tx: Tx,
-  { subscriberId, endpointId }: LockedLane,
-  because: DisabledBecause,
-): Promise<boolean> {
-  return endpointsRepository.setDisabled(tx, subscriberId, endpointId, { reason: DISABLED_TEXTS[because] });
 }
 
 /** One line and one count for what happened to a lane, after its commit. */

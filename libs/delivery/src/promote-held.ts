@@ -44,7 +44,8 @@ export function promoteHeld(
     const open = [...room]
       .filter(([endpointId, promote]) => promote > 0 && mine.has(endpointId))
       .map(([endpointId, promote]) => ({ endpointId, promote }));
-    const picked = open.length > 0 ? await recordRepository.pickHeld(tx, open) : { oldest: [], newest: [] };
+    const picked =
+      open.length > 0 ? await recordRepository.pickHeld(tx, open) : { critical: [], oldest: [], newest: [] };
     const chosen = [...next, ...fairly(picked, room)];
 
     const works: (() => Promise<unknown>)[] = [];
@@ -122,24 +123,27 @@ async function nextOfKeys(
   };
 }
 
-/** As many of each lane as it has room for. */
+/** As many of each lane as it has room for: critical ones first. */
 function fairly(
-  { oldest, newest }: { oldest: HeldDelivery[]; newest: HeldDelivery[] },
+  { critical, oldest, newest }: Awaited<ReturnType<typeof recordRepository.pickHeld>>,
   room: Map<string, number>,
 ): HeldDelivery[] {
-  const byLane = Map.groupBy(oldest, (delivery) => delivery.endpointId);
-  const newestByLane = Map.groupBy(newest, (delivery) => delivery.endpointId);
-  return [...byLane].flatMap(([endpointId, old]) => {
+  const urgentOf = Map.groupBy(critical, (delivery) => delivery.endpointId);
+  const oldOf = Map.groupBy(oldest, (delivery) => delivery.endpointId);
+  const newOf = Map.groupBy(newest, (delivery) => delivery.endpointId);
+  return [...new Set([...urgentOf.keys(), ...oldOf.keys()])].flatMap((endpointId) => {
     const places = room.get(endpointId) ?? 0;
-    const fresh = freshBeside(old, newestByLane.get(endpointId) ?? []);
-    const chosen = new Map([...fresh.slice(0, places), ...old].map((delivery) => [delivery.id, delivery]));
+    const urgent = urgentOf.get(endpointId) ?? [];
+    const old = oldOf.get(endpointId) ?? [];
+    const fresh = freshBeside(old, newOf.get(endpointId) ?? []).slice(0, places / 2);
+    const chosen = new Map([...urgent, ...fresh, ...old].map((delivery) => [delivery.id, delivery]));
     return [...chosen.values()].slice(0, places);
   });
 }
 
 function freshBeside(old: HeldDelivery[], newest: HeldDelivery[]): HeldDelivery[] {
   const [latest] = newest;
-  if (!latest) return [];
+  if (!latest || old.length === 0) return [];
   const since = latest.dueAt.getTime() - BACKLOG_AGE_MS;
   return old[0].dueAt.getTime() >= since ? [] : newest.filter(({ dueAt }) => dueAt.getTime() >= since);
 }

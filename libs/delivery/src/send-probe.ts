@@ -20,6 +20,7 @@ import {
 import type { DeliverQueue } from '@app/queue';
 import { unchanged } from './promote-held.js';
 
+const AGAIN_AFTER_MS = 5000;
 // Some may have nothing left, or a head that somebody else has locked.
 const KEYS_MAX = 20;
 
@@ -44,6 +45,9 @@ export function sendProbe(
     const probe =
       dueForProbe(state, lane.now) && !lane.paused ? await pickProbe(tx, endpointId, keys, state) : null;
     if (!probe) {
+      // Nothing to try with just now: looked at again later, behind others whose time has come.
+      if (dueForProbe(state, lane.now) && !lane.paused)
+        state = { ...state, openUntil: new Date(lane.now.getTime() + AGAIN_AFTER_MS) };
       if (state !== lane.state) await laneStateRepository.write(tx, [{ ...lane, state }]);
       return null;
     }
@@ -75,8 +79,9 @@ async function pickProbe(
   keys: OrderingKey[],
   { trips }: LaneState,
 ): Promise<Omit<HeldDelivery, 'dueAt'> | null> {
-  const { oldest, newest } = await recordRepository.pickHeld(tx, [{ endpointId, promote: 2 }]);
-  const unordered = trips % 2 === 0 ? (newest[0] ?? oldest[0]) : oldest[0];
+  const { critical, oldest, newest } = await recordRepository.pickHeld(tx, [{ endpointId, promote: 2 }]);
+  const first = critical[0] ?? oldest[0];
+  const unordered = trips % 2 === 0 ? (newest[0] ?? first) : first;
   if (unordered) return unordered;
   const picked = keys.length > 0 ? await orderingRepository.heads(tx, keys) : [];
   const empty = picked.filter(({ head }) => head === null);

@@ -172,9 +172,9 @@ export function previewTries(policy: RetryPolicy): PreviewedTry[] {
   for (let n = 1; n <= policy.attemptsMax; n++) {
     const delaySeconds = nominalDelaySeconds(policy, n - 1);
     earliestSeconds += jittered(policy, delaySeconds, 0);
-    nominalSeconds += delaySeconds;
+    nominalSeconds = Math.min(nominalSeconds + delaySeconds, policy.ageMaxSeconds);
     latestSeconds = Math.min(latestSeconds + jittered(policy, delaySeconds, 1), policy.ageMaxSeconds);
-    if (nominalSeconds > policy.ageMaxSeconds) break;
+    if (earliestSeconds > policy.ageMaxSeconds) break;
     tries.push({ n, earliestSeconds, nominalSeconds, latestSeconds });
   }
   return tries;

@@ -1,6 +1,8 @@
 import type { Clock } from '@app/domain';
 import type { Database } from './database.js';
 
+const APART_MS_MAX = 1000;
+
 /** Milliseconds that only ever go on, from wherever: `performance.now`. */
 export type Monotonic = () => number;
 
@@ -12,6 +14,9 @@ export type Monotonic = () => number;
 export class DatabaseClock implements Clock {
   /** The database's time when the monotonic clock read 0. */
   private originMs: number | null = null;
+
+  /** The machine's clock minus the monotonic one, when they were last compared. */
+  private machineMs = 0;
 
   constructor(
     private readonly database: Pick<Database, 'query'>,
@@ -25,6 +30,14 @@ export class DatabaseClock implements Clock {
     return new Date(this.originMs + this.monotonic());
   }
 
+  /**
+   * The machine's two clocks have come apart since the last measurement: somebody set the one, or the machine slept, which
+   * stops the other. Which it was only the database knows.
+   */
+  isInDoubt(): boolean {
+    return Math.abs(this.machine.now().getTime() - this.monotonic() - this.machineMs) > APART_MS_MAX;
+  }
+
   /** Asks the database. Answers how many seconds the machine's clock is ahead of it. */
   async measure(): Promise<number> {
     // The second of two questions: the first may have had to make a connection.
@@ -36,6 +49,7 @@ export class DatabaseClock implements Clock {
     const answeredAt = this.monotonic();
     // Read on the way, at the latest when it was sent back; half the way is the least wrong.
     this.originMs = now - (askedAt + answeredAt) / 2;
+    this.machineMs = this.machine.now().getTime() - this.monotonic();
     return (this.machine.now().getTime() - this.now().getTime()) / 1000;
   }
 }

@@ -1,4 +1,4 @@
-import { boundTo, DUE_CHANNEL, dueNoticePayload, type Scope } from '@app/contracts';
+import { boundTo, DELIVER_QUEUE, DUE_CHANNEL, dueNoticePayload, type Scope } from '@app/contracts';
 import type { Database, Tx } from './database.js';
 import { EndpointSecretEntity } from './entities/endpoint-secret.entity.js';
 import { EndpointEntity } from './entities/endpoint.entity.js';
@@ -104,6 +104,26 @@ export const endpointsRepository = {
       `UPDATE lanes SET window_max = $3, window_size = least(window_size, $3), rate_factor = 1, rate_reduced_at = NULL
         WHERE endpoint_id = $1 AND subscriber_id = $2`,
       [id, subscriberId, windowMax],
+    );
+    // What waits for a slot of the old limit asks for one of the new, now.
+    await tx.query('DELETE FROM rate_slots WHERE endpoint_id = $1', [id]);
+    await tx.query(
+      `UPDATE pgboss.job SET start_after = now() WHERE name = $2 AND state < 'active' AND start_after > now() AND id = ANY (ARRAY(
+         SELECT d.id FROM deliveries d WHERE d.endpoint_id = $1 AND d.status = 'pending' AND d.place = 'queued'
+            AND d.due_because = 'rate_limit' LIMIT 2000))`,
+      [id, DELIVER_QUEUE],
+    );
+    await tx.query('SELECT pg_notify($1, $2)', [DUE_CHANNEL, dueNoticePayload({ endpointIds: [id] })]);
+  },
+
+  /** Nothing is to wait any more behind what failed for good: those keys' next deliveries follow. */
+  async releaseKeys(tx: Tx, subscriberId: string, id: string): Promise<void> {
+    await tx.query(
+      `WITH freed AS (
+         UPDATE ordering_keys SET state = 'ready', delivery_id = NULL, changed_at = now()
+          WHERE endpoint_id = $1 AND subscriber_id = $2 AND state = 'blocked' RETURNING 1)
+       SELECT pg_notify($3, $4) FROM freed LIMIT 1`,
+      [id, subscriberId, DUE_CHANNEL, dueNoticePayload({ endpointIds: [id] })],
     );
   },
 

@@ -97,6 +97,15 @@ export const laneStateRepository = {
     }));
   },
 
+  /** Locks lanes for statements that follow, in order of endpoint. */
+  async lockAll(tx: Tx, endpointIds: string[]): Promise<void> {
+    if (endpointIds.length === 0) return;
+    await tx.query(
+      'SELECT 1 FROM lanes WHERE endpoint_id = ANY($1::uuid[]) ORDER BY endpoint_id FOR UPDATE',
+      [endpointIds],
+    );
+  },
+
   /** Writes the states of locked lanes. */
   async write(tx: Tx, lanes: Pick<LockedLane, 'endpointId' | 'state' | 'windowMax'>[]): Promise<void> {
     const states = lanes.map(({ state }) => state);
@@ -182,13 +191,13 @@ export const laneStateRepository = {
     return rows.length > 0;
   },
 
-  /** Lets open circuits of these endpoints try at once: somebody has reason to think that it works again. */
+  /** Lets open circuits of these endpoints try at once: somebody has reason to think that it works again. If not, they stay open no longer than before. */
   async probeSoon(tx: Tx, endpointIds: string[]): Promise<void> {
     await tx.query(
       `WITH locked AS (
          SELECT endpoint_id FROM lanes WHERE endpoint_id = ANY($1::uuid[]) AND circuit = 'open' AND open_until > now()
           ORDER BY endpoint_id FOR UPDATE)
-       UPDATE lanes l SET open_until = now() FROM locked k WHERE l.endpoint_id = k.endpoint_id`,
+       UPDATE lanes l SET open_until = now(), trips = greatest(l.trips - 1, 0) FROM locked k WHERE l.endpoint_id = k.endpoint_id`,
       [endpointIds],
     );
   },

@@ -178,14 +178,15 @@ export const lanesRepository = {
   },
 
   /** Locks retries of these endpoints that are due, the longest due first; not those that somebody has locked, nor a probe. */
-  async lockDueRetries(tx: Tx, endpointIds: string[], maxEach: number): Promise<string[]> {
+  async lockDueRetries(tx: Tx, endpointIds: string[], max: number): Promise<string[]> {
     const rows = await tx.query<{ id: string }>(
-      `SELECT p.id FROM unnest($1::uuid[]) AS e (id) JOIN lanes l ON l.endpoint_id = e.id CROSS JOIN LATERAL (
+      `SELECT p.id FROM unnest($1::uuid[]) AS e (id) JOIN lanes l ON l.endpoint_id = e.id
+         CROSS JOIN (VALUES (true), (false)) AS c (critical) CROSS JOIN LATERAL (
          SELECT d.id FROM deliveries d
-          WHERE d.endpoint_id = e.id AND d.status = 'pending' AND d.ordering_key IS NULL AND d.place = 'waiting'
-            AND d.due_at <= now() AND d.id IS DISTINCT FROM l.probe_id
-          ORDER BY d.due_at LIMIT $2 FOR UPDATE OF d SKIP LOCKED) p`,
-      [endpointIds, maxEach],
+          WHERE d.endpoint_id = e.id AND d.status = 'pending' AND (d.ordering_key IS NULL) AND d.place = 'waiting'
+            AND d.critical = c.critical AND d.due_at <= now() AND d.id IS DISTINCT FROM l.probe_id
+          ORDER BY d.due_at LIMIT $2 FOR UPDATE OF d SKIP LOCKED) p LIMIT $2`,
+      [endpointIds, max],
     );
     return rows.map((row) => row.id).sort();
   },
@@ -206,15 +207,16 @@ export const lanesRepository = {
   },
 
   /**
-   * Held deliveries that are older than their policy allows: of each lane among those that have waited longest. Of an
-   * ordering key only the first may end, when its turn comes.
+   * Held deliveries that are older than their policy allows: of each lane among those that have waited longest, in and out
+   * of order. Nothing is sent, so no order is broken.
    */
   async findExpired(database: Database, defaultAgeMaxSeconds: number, maxEach: number): Promise<string[]> {
     const rows = await database.query<{ id: string }>(
-      `SELECT p.id FROM lanes l JOIN endpoints e ON e.id = l.endpoint_id CROSS JOIN LATERAL (
+      `SELECT p.id FROM lanes l JOIN endpoints e ON e.id = l.endpoint_id
+         CROSS JOIN (VALUES (true, true), (true, false), (false, true), (false, false)) AS c (unordered, critical) CROSS JOIN LATERAL (
          SELECT d.id, d.run_at, d.event_type FROM deliveries d
-          WHERE d.endpoint_id = l.endpoint_id AND d.status = 'pending' AND d.ordering_key IS NULL AND d.place = 'held'
-          ORDER BY d.due_at, d.id LIMIT $2) p
+          WHERE d.endpoint_id = l.endpoint_id AND d.status = 'pending' AND (d.ordering_key IS NULL) = c.unordered AND d.place = 'held'
+            AND d.critical = c.critical ORDER BY d.due_at, d.id LIMIT $2) p
          LEFT JOIN event_types t ON t.name = p.event_type
         WHERE l.held > 0 AND p.run_at < now() - make_interval(secs => coalesce((e.retry_policy ->> 'ageMaxSeconds')::float8,
                 (t.retry_policy ->> 'ageMaxSeconds')::float8, $1)) LIMIT 1000`,

@@ -258,27 +258,35 @@ export const recordRepository = {
   },
 
   /**
-   * Locks held deliveries that wait for nobody: the oldest of each lane, then the newest. The lanes are locked already.
-   * The two may be the same ones. Those that somebody else has locked are left out.
+   * Locks held deliveries that wait for nobody: the critical ones of each lane, the oldest of the others, the newest of them.
+   * The last two may be the same ones. Those that somebody else has locked are left out.
    */
   async pickHeld(
     tx: Tx,
     room: { endpointId: string; promote: number }[],
-  ): Promise<{ oldest: HeldDelivery[]; newest: HeldDelivery[] }> {
+  ): Promise<{ critical: HeldDelivery[]; oldest: HeldDelivery[]; newest: HeldDelivery[] }> {
     const rows = await tx.prepared<HeldDelivery & { newest: boolean }>(
       'record_pick_held',
       `SELECT p.id, p.endpoint_id AS "endpointId", p.due_at AS "dueAt", p.trigger, p.critical, p.newest
          FROM unnest($1::uuid[], $2::int[]) AS r (endpoint_id, n) CROSS JOIN LATERAL (
            SELECT * FROM (SELECT d.id, d.endpoint_id, d.due_at, d.trigger, d.critical, false AS newest FROM deliveries d
-              WHERE d.endpoint_id = r.endpoint_id AND d.status = 'pending' AND d.ordering_key IS NULL AND d.place = 'held'
+              WHERE d.endpoint_id = r.endpoint_id AND d.status = 'pending' AND (d.ordering_key IS NULL) AND d.place = 'held' AND d.critical
+              ORDER BY d.due_at, d.id LIMIT r.n FOR UPDATE SKIP LOCKED) critical
+           UNION ALL
+           SELECT * FROM (SELECT d.id, d.endpoint_id, d.due_at, d.trigger, d.critical, false AS newest FROM deliveries d
+              WHERE d.endpoint_id = r.endpoint_id AND d.status = 'pending' AND (d.ordering_key IS NULL) AND d.place = 'held' AND NOT d.critical
               ORDER BY d.due_at, d.id LIMIT r.n FOR UPDATE SKIP LOCKED) oldest
            UNION ALL
            SELECT * FROM (SELECT d.id, d.endpoint_id, d.due_at, d.trigger, d.critical, true AS newest FROM deliveries d
-              WHERE d.endpoint_id = r.endpoint_id AND d.status = 'pending' AND d.ordering_key IS NULL AND d.place = 'held'
+              WHERE d.endpoint_id = r.endpoint_id AND d.status = 'pending' AND (d.ordering_key IS NULL) AND d.place = 'held' AND NOT d.critical
               ORDER BY d.due_at DESC, d.id DESC LIMIT r.n / 2 FOR UPDATE SKIP LOCKED) newest) p`,
       [room.map((r) => r.endpointId), room.map((r) => r.promote)],
     );
-    return { oldest: rows.filter((row) => !row.newest), newest: rows.filter((row) => row.newest) };
+    return {
+      critical: rows.filter((row) => row.critical),
+      oldest: rows.filter((row) => !row.critical && !row.newest),
+      newest: rows.filter((row) => row.newest),
+    };
   },
 
   /** Locks these if they are held, in order of id; what somebody else has locked or moved is left out. Answers the rest. */

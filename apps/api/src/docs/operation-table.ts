@@ -209,7 +209,8 @@ Answer 2xx within its \`timeoutSeconds\`; the headers and the signature are desc
   'endpointActions.pause': {
     id: 'pauseEndpoint',
     answer: 'The endpoint as it is now.',
-    about: 'For a maintenance window: nothing is lost, and waiting uses up no attempt.',
+    about:
+      'For a maintenance window: nothing is lost for shorter than the policy’s `ageMaxSeconds` (7 days), and waiting uses up no attempt.',
   },
   'endpointActions.resume': {
     id: 'resumeEndpoint',

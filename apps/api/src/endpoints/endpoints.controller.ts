@@ -86,7 +86,7 @@ export class EndpointsController {
     return endpointView(await this.endpoints.get(this.database, caller.scope, reference));
   }
 
-  /** Change an endpoint. What is absent stays as it is; deliveries that wait follow the new settings. */
+  /** Change an endpoint. What is absent stays as it is; deliveries that wait follow the new settings from their next attempt on; when that is due stays. */
   @Patch(':endpoint')
   @RequireScope('endpoints:write')
   @ApiProblems(

@@ -149,6 +149,8 @@ export class Endpoints {
         before.id,
         windowForRate(policies.rateLimit),
       );
+    if (policies.orderedFailure === 'skip' || policies.ordered === false)
+      await endpointsRepository.releaseKeys(tx, before.subscriberId, before.id);
     // No reason to wait for the sake of the old one.
     if (url !== before.url) await endpointsRepository.probeSoon(tx, before.subscriberId, before.id);
     return found(await endpointsRepository.find(tx, scope, before.subscriberId, before.id));
