@@ -18,8 +18,9 @@ import type { FaultRow } from './fault-row.js';
 
 const RATE_PER_SECOND = 500;
 const RATE_OVER_MAX = 1.01;
-// What a machine that stops for a moment shifts from one second to the next is a little of five and much of one.
-const RATE_WINDOW_MS = 5_000;
+// A machine that stops for 85 ms shifts 42 requests from one second to the next (seen): 8 % of one, less than 1 % of twenty.
+const RATE_WINDOW_MS = 20_000;
+const RATE_OF_SECOND_MAX = 1.2;
 const WORKERS = 2;
 // What the frail one can do at a time, and how long each takes: 400 a second at most.
 const FRAIL_ROOM = 20;
@@ -151,7 +152,11 @@ export const row: FaultRow = {
     });
     for (const { hits } of [fast, frail]) startsSlowly(context, hits);
     const { perSecondMax, overMax } = ratesOf(fast.hits);
-    context.check(overMax <= RATE_OVER_MAX, `the rate limit was passed: ${overMax} of it in 5 s`);
+    context.check(
+      overMax <= RATE_OVER_MAX && perSecondMax <= RATE_PER_SECOND * RATE_OF_SECOND_MAX,
+      'the rate limit was passed',
+      { overMax, perSecondMax },
+    );
     const refused = frail.hits.filter(({ taken }) => !taken).length / frail.hits.length;
     context.check(
       refused <= FRAIL_REFUSED_SHARE_MAX,
@@ -189,7 +194,7 @@ function startsSlowly(context: FaultContext, hits: readonly Hit[]): void {
   context.check(!tooMany, 'more were under way than the slow start allows', tooMany);
 }
 
-/** The most of any second, and the most of any five as a share of what the limit allows. */
+/** The most of any second, and the most of any twenty as a share of what the limit allows. */
 function ratesOf(hits: readonly Hit[]): { perSecondMax: number; overMax: number } {
   const most = (windowMs: number): number => {
     let [from, found] = [0, 0];
