@@ -25,7 +25,7 @@ export const row: FaultRow = {
   timeoutSeconds: 300,
   async run(context) {
     const size = context.quick
-      ? { backlog: 20_000, events: 3_000, rounds: 1, perSecond: 60, seconds: 3 }
+      ? { backlog: 20_000, events: 3_000, rounds: 2, perSecond: 60, seconds: 3 }
       : { backlog: 1_000_000, events: 6_000, rounds: 3, perSecond: 100, seconds: 20 };
     const api = await context.startApi();
     const traffic = await Traffic.start(context, { subscribers: 10 });
