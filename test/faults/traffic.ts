@@ -35,6 +35,9 @@ const P99_FLOOR_MS = 150;
 const WINDOW_MS = 1_000;
 const WARMUP_SECONDS = 1;
 const DRAIN_RATIO_MIN = 0.75;
+// A quick drain takes a second, and on a busy machine one differs from the next by a quarter (0.75 to 1.05 with no change): it
+// finds what stops the others, the whole row what slows them.
+const QUICK_DRAIN_RATIO_MIN = 0.5;
 const DRAIN_TIMEOUT_MS = 90_000;
 
 /** Customers whose receivers are well and who want to notice nothing; and the load generator that publishes for them. */
@@ -158,7 +161,8 @@ export function checkJourneys(context: FaultContext, before: Journeys, during: J
 /** The best of some drains each: a machine that is busy with something else makes a drain slower, never faster. */
 export function checkDrains(context: FaultContext, before: number[], during: number[]): number {
   const ratio = Math.max(...during) / Math.max(...before);
-  context.check(ratio >= DRAIN_RATIO_MIN, `the others' drain fell to ${ratio.toFixed(2)} of undisturbed`, {
+  const least = context.quick ? QUICK_DRAIN_RATIO_MIN : DRAIN_RATIO_MIN;
+  context.check(ratio >= least, `the others' drain fell to ${ratio.toFixed(2)} of undisturbed`, {
     before,
     during,
   });
