@@ -33,7 +33,6 @@ export class Boundary1795392000004 implements MigrationInterface {
         ADD closed_at            timestamptz(3),
         ADD probe_id             uuid,
         ADD consecutive_failures integer NOT NULL DEFAULT 0 CHECK (consecutive_failures >= 0),
-        ADD succeeded_at         timestamptz(3),
         ADD sample_at            timestamptz(3),
         ADD sample_attempts      integer NOT NULL DEFAULT 0,
         ADD sample_failures      integer NOT NULL DEFAULT 0,
@@ -161,7 +160,7 @@ export class Boundary1795392000004 implements MigrationInterface {
       UPDATE lanes SET window_size = 2000;
       ALTER TABLE lanes ALTER window_size SET DEFAULT 2000,
         DROP window_max, DROP waiting, DROP accepted, DROP circuit, DROP trips, DROP opened_at, DROP open_until, DROP closed_at, DROP probe_id,
-        DROP consecutive_failures, DROP succeeded_at, DROP sample_at, DROP sample_attempts, DROP sample_failures, DROP sample_timeouts,
+        DROP consecutive_failures, DROP sample_at, DROP sample_attempts, DROP sample_failures, DROP sample_timeouts,
         DROP previous_attempts, DROP previous_failures, DROP previous_timeouts, DROP failing_since, DROP failing_attempts,
         DROP warned_percent, DROP rate_factor, DROP rate_reduced_at;
       ALTER TABLE event_types DROP retry_policy;

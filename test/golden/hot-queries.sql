@@ -195,7 +195,6 @@ WITH change AS (
   waiting = greatest(l.waiting + k.waiting, 0),
   window_size = CASE WHEN k.calm THEN greatest(l.window_size, least(l.window_max, l.window_size + k.successes)) ELSE l.window_size END,
   consecutive_failures = CASE WHEN k.calm THEN 0 ELSE l.consecutive_failures END,
-  succeeded_at = CASE WHEN k.calm THEN now() ELSE l.succeeded_at END,
   failing_since = CASE WHEN k.calm THEN NULL ELSE l.failing_since END,
   failing_attempts = CASE WHEN k.calm THEN 0 ELSE l.failing_attempts END,
   sample_at = CASE WHEN k.calm AND k.stale THEN now() WHEN k.calm AND k.turned THEN l.sample_at + interval '30 seconds' ELSE l.sample_at END,
@@ -267,7 +266,7 @@ SELECT r.endpoint_id AS "endpointId", r.promote,
 
 -- lane_state_lock
 SELECT l.endpoint_id, l.subscriber_id, l.window_size, l.window_max, l.circuit, l.trips, l.opened_at, l.open_until, l.closed_at,
-  l.probe_id, l.consecutive_failures, l.succeeded_at, l.sample_at, l.sample_attempts, l.sample_failures, l.sample_timeouts,
+  l.probe_id, l.consecutive_failures, l.sample_at, l.sample_attempts, l.sample_failures, l.sample_timeouts,
   l.previous_attempts, l.previous_failures, l.previous_timeouts, l.failing_since, l.failing_attempts,
   l.warned_percent, l.rate_factor, l.rate_reduced_at, l.paused_at IS NOT NULL AS paused, l.held,
   e.disable_after_seconds, e.disable_attempts_min, coalesce((e.rate_limit ->> 'adaptive')::bool, false) AS adaptive,
@@ -282,14 +281,14 @@ UPDATE lanes l SET window_size = s.window_size, circuit = s.circuit, trips = s.t
   sample_failures = s.sample[2], sample_timeouts = s.sample[3], previous_attempts = s.sample[4],
   previous_failures = s.sample[5], previous_timeouts = s.sample[6], failing_since = s.failing_since,
   failing_attempts = s.failing_attempts, warned_percent = s.warned_percent, rate_factor = s.rate_factor,
-  rate_reduced_at = s.rate_reduced_at, succeeded_at = s.succeeded_at
+  rate_reduced_at = s.rate_reduced_at
   FROM (SELECT i.*, ARRAY[a1, a2, a3, a4, a5, a6] AS sample
   FROM unnest($1::uuid[], $2::int[], $3::text[], $4::int[], $5::timestamptz[], $6::timestamptz[], $7::timestamptz[],
   $8::uuid[], $9::int[], $10::timestamptz[], $11::int[], $12::int[], $13::int[], $14::int[], $15::int[],
-  $16::int[], $17::timestamptz[], $18::int[], $19::int[], $20::real[], $21::timestamptz[], $22::timestamptz[])
+  $16::int[], $17::timestamptz[], $18::int[], $19::int[], $20::real[], $21::timestamptz[])
   AS i (endpoint_id, window_size, circuit, trips, opened_at, open_until, closed_at, probe_id, consecutive_failures,
   sample_at, a1, a2, a3, a4, a5, a6, failing_since, failing_attempts, warned_percent, rate_factor,
-  rate_reduced_at, succeeded_at)) s
+  rate_reduced_at)) s
   WHERE l.endpoint_id = s.endpoint_id;
 
 -- lane_transitions_add

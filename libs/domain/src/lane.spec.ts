@@ -98,14 +98,6 @@ describe('the circuit', () => {
     expect(lane.state.circuit).toBe('closed');
   });
 
-  it('takes a burst of refusals right after a success for what was too much, not for an outage', () => {
-    const lane = new Lane();
-    lane.succeed(0);
-    for (let n = 0; n < 8; n++) lane.fail(0.01 * n);
-    expect(lane.state).toMatchObject({ circuit: 'closed', window: 1, consecutiveFailures: 8 });
-    expect(lane.fail(0.25)).toMatchObject([{ kind: 'circuit_opened', reason: 'consecutive_failures' }]);
-  });
-
   it('opens at 80 % of ten within a minute, whatever their order', () => {
     const lane = new Lane();
     for (const time of [0, 20]) {

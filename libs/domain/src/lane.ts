@@ -20,8 +20,6 @@ export interface LaneState {
   /** The one delivery that may be attempted while half open. */
   readonly probeId: string | null;
   readonly consecutiveFailures: number;
-  /** The last success while the circuit was closed. */
-  readonly succeededAt: Date | null;
   /** Begin of the half minute that `sample` counts; `previousSample` is the one before. */
   readonly sampleAt: Date | null;
   readonly sample: LaneSample;
@@ -95,7 +93,6 @@ export function initialLane(): LaneState {
     closedAt: null,
     probeId: null,
     consecutiveFailures: 0,
-    succeededAt: null,
     sampleAt: null,
     sample: NO_ATTEMPTS,
     previousSample: NO_ATTEMPTS,
@@ -132,8 +129,7 @@ function succeeded(state: LaneState, signal: LaneSignal): LaneStep {
   const fine: LaneState = { ...state, failingSince: null, failingAttempts: 0, warnedPercent: 0 };
   if (state.circuit === 'closed') {
     const window = Math.min(WINDOW_MAX, state.window + 1);
-    const succeededAt = signal.at;
-    return { state: { ...sampled(fine, signal), window, consecutiveFailures: 0, succeededAt }, transitions };
+    return { state: { ...sampled(fine, signal), window, consecutiveFailures: 0 }, transitions };
   }
   if (!isProbe(state, signal)) return { state: fine, transitions };
   // Slow start: the probe was the first round, of one; the next is of two, then four.
@@ -148,7 +144,7 @@ function failed(state: LaneState, signal: LaneSignal, random: Random): LaneStep 
       window,
       consecutiveFailures: state.consecutiveFailures + 1,
     };
-    const reason = reasonToOpen(next, signal.at);
+    const reason = reasonToOpen(next);
     return reason === null ? { state: next, transitions: [] } : open(next, signal, reason, random);
   }
   return isProbe(state, signal) ? open(state, signal, 'probe_failed', random) : { state, transitions: [] };
@@ -165,15 +161,8 @@ const SAMPLE_ATTEMPTS_MIN = 10;
 const FAILURE_SHARE_TO_OPEN = 0.8;
 const TIMEOUT_SHARE_TO_OPEN = 0.5;
 
-// A receiver that refuses what is too much for it does so at once, while what it took is still under way: five in a row are
-// one burst then, and no outage. The window has been halved for each.
-const JUST_SUCCEEDED_MS = 250;
-
-function reasonToOpen(state: LaneState, at: Date): CircuitReason | null {
-  const { consecutiveFailures, succeededAt } = state;
-  const sinceMs = succeededAt === null ? Infinity : Math.abs(at.getTime() - succeededAt.getTime());
-  if (consecutiveFailures >= CONSECUTIVE_FAILURES_TO_OPEN && sinceMs >= JUST_SUCCEEDED_MS)
-    return 'consecutive_failures';
+function reasonToOpen(state: LaneState): CircuitReason | null {
+  if (state.consecutiveFailures >= CONSECUTIVE_FAILURES_TO_OPEN) return 'consecutive_failures';
   const attempts = state.sample.attempts + state.previousSample.attempts;
   if (attempts < SAMPLE_ATTEMPTS_MIN) return null;
   const failures = state.sample.failures + state.previousSample.failures;

@@ -36,7 +36,6 @@ interface LaneRow {
   closed_at: Date | null;
   probe_id: string | null;
   consecutive_failures: number;
-  succeeded_at: Date | null;
   sample_at: Date | null;
   sample_attempts: number;
   sample_failures: number;
@@ -71,7 +70,7 @@ export const laneStateRepository = {
     const rows = await tx.prepared<LaneRow>(
       'lane_state_lock',
       `SELECT l.endpoint_id, l.subscriber_id, l.window_size, l.window_max, l.circuit, l.trips, l.opened_at, l.open_until, l.closed_at,
-              l.probe_id, l.consecutive_failures, l.succeeded_at, l.sample_at, l.sample_attempts, l.sample_failures, l.sample_timeouts,
+              l.probe_id, l.consecutive_failures, l.sample_at, l.sample_attempts, l.sample_failures, l.sample_timeouts,
               l.previous_attempts, l.previous_failures, l.previous_timeouts, l.failing_since, l.failing_attempts,
               l.warned_percent, l.rate_factor, l.rate_reduced_at, l.paused_at IS NOT NULL AS paused, l.held,
               e.disable_after_seconds, e.disable_attempts_min, coalesce((e.rate_limit ->> 'adaptive')::bool, false) AS adaptive,
@@ -118,14 +117,14 @@ export const laneStateRepository = {
               sample_failures = s.sample[2], sample_timeouts = s.sample[3], previous_attempts = s.sample[4],
               previous_failures = s.sample[5], previous_timeouts = s.sample[6], failing_since = s.failing_since,
               failing_attempts = s.failing_attempts, warned_percent = s.warned_percent, rate_factor = s.rate_factor,
-              rate_reduced_at = s.rate_reduced_at, succeeded_at = s.succeeded_at
+              rate_reduced_at = s.rate_reduced_at
          FROM (SELECT i.*, ARRAY[a1, a2, a3, a4, a5, a6] AS sample
                  FROM unnest($1::uuid[], $2::int[], $3::text[], $4::int[], $5::timestamptz[], $6::timestamptz[], $7::timestamptz[],
                       $8::uuid[], $9::int[], $10::timestamptz[], $11::int[], $12::int[], $13::int[], $14::int[], $15::int[],
-                      $16::int[], $17::timestamptz[], $18::int[], $19::int[], $20::real[], $21::timestamptz[], $22::timestamptz[])
+                      $16::int[], $17::timestamptz[], $18::int[], $19::int[], $20::real[], $21::timestamptz[])
                    AS i (endpoint_id, window_size, circuit, trips, opened_at, open_until, closed_at, probe_id, consecutive_failures,
                          sample_at, a1, a2, a3, a4, a5, a6, failing_since, failing_attempts, warned_percent, rate_factor,
-                         rate_reduced_at, succeeded_at)) s
+                         rate_reduced_at)) s
         WHERE l.endpoint_id = s.endpoint_id`,
       [
         lanes.map(({ endpointId }) => endpointId),
@@ -149,7 +148,6 @@ export const laneStateRepository = {
         states.map((s) => s.warnedPercent),
         states.map((s) => s.rateFactor),
         states.map((s) => s.rateReducedAt),
-        states.map((s) => s.succeededAt),
       ],
     );
   },
@@ -226,7 +224,6 @@ function stateOf(row: LaneRow): LaneState {
     closedAt: row.closed_at,
     probeId: row.probe_id,
     consecutiveFailures: row.consecutive_failures,
-    succeededAt: row.succeeded_at,
     sampleAt: row.sample_at,
     sample: { attempts: row.sample_attempts, failures: row.sample_failures, timeouts: row.sample_timeouts },
     previousSample: {

@@ -233,7 +233,6 @@ export const recordRepository = {
               waiting = greatest(l.waiting + k.waiting, 0),
               window_size = CASE WHEN k.calm THEN greatest(l.window_size, least(l.window_max, l.window_size + k.successes)) ELSE l.window_size END,
               consecutive_failures = CASE WHEN k.calm THEN 0 ELSE l.consecutive_failures END,
-              succeeded_at = CASE WHEN k.calm THEN now() ELSE l.succeeded_at END,
               failing_since = CASE WHEN k.calm THEN NULL ELSE l.failing_since END,
               failing_attempts = CASE WHEN k.calm THEN 0 ELSE l.failing_attempts END,
               sample_at = CASE WHEN k.calm AND k.stale THEN now() WHEN k.calm AND k.turned THEN l.sample_at + interval '30 seconds' ELSE l.sample_at END,
