@@ -98,6 +98,14 @@ describe('the circuit', () => {
     expect(lane.state.circuit).toBe('closed');
   });
 
+  it('takes a burst of refusals between successes for what was too much, not for an outage', () => {
+    const lane = new Lane();
+    for (let n = 0; n < 20; n++) lane.succeed(0.1 * n);
+    for (let n = 0; n < 8; n++) lane.fail(2 + 0.05 * n);
+    expect(lane.state).toMatchObject({ circuit: 'closed', window: 1, consecutiveFailures: 8 });
+    expect(lane.fail(3)).toMatchObject([{ kind: 'circuit_opened', reason: 'consecutive_failures' }]);
+  });
+
   it('opens at 80 % of ten within a minute, whatever their order', () => {
     const lane = new Lane();
     for (const time of [0, 20]) {

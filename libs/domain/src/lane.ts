@@ -144,7 +144,7 @@ function failed(state: LaneState, signal: LaneSignal, random: Random): LaneStep 
       window,
       consecutiveFailures: state.consecutiveFailures + 1,
     };
-    const reason = reasonToOpen(next);
+    const reason = reasonToOpen(next, signal.at);
     return reason === null ? { state: next, transitions: [] } : open(next, signal, reason, random);
   }
   return isProbe(state, signal) ? open(state, signal, 'probe_failed', random) : { state, transitions: [] };
@@ -161,14 +161,26 @@ const SAMPLE_ATTEMPTS_MIN = 10;
 const FAILURE_SHARE_TO_OPEN = 0.8;
 const TIMEOUT_SHARE_TO_OPEN = 0.5;
 
-function reasonToOpen(state: LaneState): CircuitReason | null {
-  if (state.consecutiveFailures >= CONSECUTIVE_FAILURES_TO_OPEN) return 'consecutive_failures';
+function reasonToOpen(state: LaneState, at: Date): CircuitReason | null {
+  if (state.consecutiveFailures >= CONSECUTIVE_FAILURES_TO_OPEN && !isOneBurst(state, at))
+    return 'consecutive_failures';
   const attempts = state.sample.attempts + state.previousSample.attempts;
   if (attempts < SAMPLE_ATTEMPTS_MIN) return null;
   const failures = state.sample.failures + state.previousSample.failures;
   const timeouts = state.sample.timeouts + state.previousSample.timeouts;
   if (failures >= FAILURE_SHARE_TO_OPEN * attempts) return 'failure_rate';
   return timeouts >= TIMEOUT_SHARE_TO_OPEN * attempts ? 'timeout_rate' : null;
+}
+
+// A receiver that is only given too much at once refuses a round's surplus in one burst, and has answered just before: the
+// window is 1 after it, which is the remedy. One that is down refuses what follows, too, and is shut a second later.
+const BURST_MS = 1_000;
+
+function isOneBurst({ failingSince, sample, previousSample }: LaneState, at: Date): boolean {
+  const attempts = sample.attempts + previousSample.attempts;
+  const failures = sample.failures + previousSample.failures;
+  if (attempts < SAMPLE_ATTEMPTS_MIN || failures * 2 >= attempts) return false;
+  return failingSince === null || at.getTime() - failingSince.getTime() < BURST_MS;
 }
 
 const SAMPLE_HALF_MS = 30_000;
