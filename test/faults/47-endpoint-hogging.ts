@@ -14,7 +14,7 @@ const IN_FRONT_OF_EACH = 100;
 export const row: FaultRow = {
   row: 47,
   name: 'endpoint-hogging',
-  quick: 'short',
+  quick: false,
   async run(context) {
     const size = context.quick
       ? { perSecond: 10, seconds: 3, events: 150, rounds: 1, timeoutSeconds: 2 }

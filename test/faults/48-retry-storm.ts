@@ -27,7 +27,7 @@ interface Attempted {
 export const row: FaultRow = {
   row: 48,
   name: 'retry-storm',
-  quick: 'short',
+  quick: false,
   async run(context) {
     const size = context.quick ? { subscribers: 8, events: 4 } : { subscribers: 80, events: 3 };
     const firsts = size.subscribers * ENDPOINTS_OF_EACH * size.events;
