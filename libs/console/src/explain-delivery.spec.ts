@@ -195,7 +195,7 @@ describe('a pending delivery waits for', () => {
       { ...retry, dueBecause: 'rate_limit', rateLimit: { algorithm: 'leaky_bucket', limit: 5, per: 60 } },
       'rate_limit',
       at(120),
-      /limit of 5 in 60 s of its endpoint gives it 2026-11-22T12:02/,
+      /limit of 5 in 60 s of its endpoint has given others the next moments; it asks for one of its own at 2026-11-22T12:02/,
       [ENDPOINT],
     ],
     [

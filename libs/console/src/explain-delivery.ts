@@ -177,6 +177,11 @@ function circuit(facts: ExplainRow): Verdict {
         method: 'PATCH',
         path: endpointPath(facts),
       },
+      {
+        action: 'It works again: have a probe sent at once. When that succeeds, this one and all others follow.',
+        method: 'POST',
+        path: `${pathOf(facts)}/resend`,
+      },
     ],
   );
 }
@@ -189,7 +194,7 @@ function rateLimited(facts: ExplainRow, dueAt: Date): Verdict {
     'rate_limit',
     until,
     { rateLimit },
-    `The rate limit${limit} of its endpoint ${until ? `gives it ${iso(until)}` : 'has given others the next moments'}. Waiting uses up no attempt.`,
+    `The rate limit${limit} of its endpoint has given others the next moments${until ? `; it asks for one of its own at ${iso(until)}` : ''}. Waiting uses up no attempt.`,
     [
       {
         action: 'Raise the limit, or take it away with null.',
