@@ -178,7 +178,8 @@ function circuit(facts: ExplainRow): Verdict {
         path: endpointPath(facts),
       },
       {
-        action: 'It works again: have a probe sent at once. When that succeeds, this one and all others follow.',
+        action:
+          'It works again: have a probe sent at once. When that succeeds, this one and all others follow.',
         method: 'POST',
         path: `${pathOf(facts)}/resend`,
       },
