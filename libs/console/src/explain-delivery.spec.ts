@@ -163,7 +163,7 @@ describe('a pending delivery waits for', () => {
       'circuit',
       at(30),
       /five attempts in a row failed: one probe is sent at 2026-11-22T12:00:30.000Z/,
-      [ENDPOINT],
+      [ENDPOINT, RESEND],
     ],
     [
       'a probe under way',
@@ -187,7 +187,7 @@ describe('a pending delivery waits for', () => {
       'circuit',
       at(30),
       /circuit/,
-      [ENDPOINT],
+      [ENDPOINT, RESEND],
     ],
     ['its try after the circuit’s end', { ...retry, ...open }, 'due_time', at(120), /attempt 3/, [RESEND]],
     [

@@ -177,14 +177,17 @@ function circuit(facts: ExplainRow): Verdict {
         method: 'PATCH',
         path: endpointPath(facts),
       },
-      {
-        action:
-          'It works again: have a probe sent at once. When that succeeds, this one and all others follow.',
-        method: 'POST',
-        path: `${pathOf(facts)}/resend`,
-      },
+      ...(facts.circuit === 'open' ? [probeWay(facts)] : []),
     ],
   );
+}
+
+function probeWay(facts: ExplainRow): WayToSendDto {
+  return {
+    action: 'It works again: have a probe sent at once. When that succeeds, this one and all others follow.',
+    method: 'POST',
+    path: `${pathOf(facts)}/resend`,
+  };
 }
 
 function rateLimited(facts: ExplainRow, dueAt: Date): Verdict {
