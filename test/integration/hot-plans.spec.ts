@@ -112,6 +112,23 @@ it('picks held deliveries from both ends of a backlog, and reads no more than it
   expect(await rowsTouched((tx) => recordRepository.roomToPromote(tx, [endpointId]))).toBeLessThanOrEqual(1);
 });
 
+it('finds what is pending without reading what is over', async () => {
+  const done = await registerSubscriber(database, ['http://127.0.0.1:9/']);
+  const [endpointId] = done.endpointIds;
+  const events = Array.from({ length: 1000 }, () => anEvent(done.subscriberId));
+  await road.accept.accept({ scope: STAFF, events, idempotency: null });
+  await database.query(
+    `UPDATE deliveries SET status = 'delivered', place = NULL, due_at = NULL, finished_at = now() WHERE endpoint_id = $1`,
+    [endpointId],
+  );
+  await database.query('VACUUM deliveries');
+  const counted = async (sql: string): Promise<number> =>
+    rowsTouched((tx) => tx.prepared('counted', sql, [endpointId]));
+  // As the loops, the doctor and retention ask: by status alone, whether in order or not.
+  expect(await counted(`SELECT place FROM deliveries WHERE status = 'pending' AND endpoint_id = $1`)).toBe(0);
+  expect(await counted(`SELECT 1 FROM deliveries WHERE status = 'pending' AND endpoint_id > $1`)).toBe(0);
+});
+
 it('finds the first of an ordering key behind a thousand others', async () => {
   const ordered = await registerSubscriber(database, ['http://127.0.0.1:9/']);
   const [endpointId] = ordered.endpointIds;
