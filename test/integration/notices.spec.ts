@@ -165,7 +165,7 @@ it('nothing but failures for too long: warned at 50, 75 and 100 %, then disabled
   await publishNotices(4);
   const told = (await arrivals('/ok/operator', 6)).slice(2);
   const steps = told.filter((body) => body.type === 'endpoint.failing').map((body) => body.data.percent);
-  expect(steps.sort()).toEqual([100, 50, 75]);
+  expect(new Set(steps)).toEqual(new Set([50, 75, 100]));
   expect(told.find((body) => body.type === 'endpoint.disabled')?.data).toMatchObject({
     reason: 'failing_too_long',
   });
