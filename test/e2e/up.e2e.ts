@@ -210,7 +210,7 @@ describe('one data directory through its life', () => {
 
   test('after kill -9 of everything it starts again with all data', async () => {
     const pids = await allPids(dataDir, running);
-    for (const pid of pids) process.kill(pid, 'SIGKILL');
+    for (const pid of pids) killIfThere(pid);
     await running.exited;
     running = up(dataDir);
     await running.ready();
@@ -384,6 +384,15 @@ async function postmasterPid(directory: string): Promise<number> {
 
 function postmasterPidFile(directory: string): string {
   return join(directory, 'postgres/cluster/data/postmaster.pid');
+}
+
+/** Whose parent was killed before it may have ended by itself a moment ago. */
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
 }
 
 /** A zombie that this machine's init does not reap is gone. */

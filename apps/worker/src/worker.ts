@@ -1,4 +1,5 @@
 import { hostname } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from '@app/config';
 import type { DueNotice } from '@app/contracts';
 import {
@@ -34,6 +35,7 @@ import { Pump } from './pump.js';
 const GRACE_MS = 15_000;
 // As doctor has it: more is nobody's network.
 const SKEW_SECONDS_MAX = 2;
+const ASK_AGAIN_MS = 500;
 const ANY_LANE = '*';
 const LANES_AT_ONCE = 100;
 
@@ -171,6 +173,18 @@ export class Worker {
     );
   }
 
+  /** Nothing can be done before; a database that goes away just now comes back. */
+  private async learnTheTime(): Promise<void> {
+    for (;;)
+      try {
+        await this.measureClock();
+        return;
+      } catch (error) {
+        this.logger.warn({ err: error, loop: 'clock' }, 'maintenance.failed');
+        await delay(ASK_AGAIN_MS);
+      }
+  }
+
   private clockIsInDoubt(): boolean {
     if (!this.clock.isInDoubt()) return false;
     this.measuring ??= this.measureClock()
@@ -215,7 +229,7 @@ export class Worker {
   }
 
   async start(): Promise<void> {
-    await this.measureClock();
+    await this.learnTheTime();
     await this.queue.start();
     this.pump.start();
     this.listener.start();
