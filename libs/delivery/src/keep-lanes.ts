@@ -30,7 +30,7 @@ export class KeepLanes {
 
   constructor(
     private readonly database: Database,
-    private readonly queue: Pick<DeliverQueue, 'insert' | 'withdraw'>,
+    private readonly queue: Pick<DeliverQueue, 'insert' | 'withdraw' | 'notify'>,
     private readonly clock: Clock,
     private readonly random: Random,
     private readonly metrics: Metrics,

@@ -1,4 +1,3 @@
-import { DUE_CHANNEL, dueNoticePayload } from '@app/contracts';
 import { ticketPriority } from '@app/domain';
 import {
   orderingRepository,
@@ -31,7 +30,7 @@ const KEYS_MAX = 500;
  */
 export function promoteHeld(
   database: Database,
-  queue: Pick<DeliverQueue, 'insert'>,
+  queue: Pick<DeliverQueue, 'insert' | 'notify'>,
   endpointIds: string[],
 ): Promise<number> {
   return database.hotTransaction(async (tx) => {
@@ -58,7 +57,7 @@ export function promoteHeld(
       }));
       works.push(() => recordRepository.givePlaces(tx, ids));
       works.push(() => queue.insert(tx, tickets, { notify: false }));
-      works.push(() => tx.query('SELECT pg_notify($1, $2)', [DUE_CHANNEL, dueNoticePayload('tickets')]));
+      works.push(() => queue.notify(tx, 'tickets'));
     }
     if (turns.length > 0) works.push(() => orderingRepository.occupy(tx, turns));
     if (empty.length > 0) works.push(() => orderingRepository.leave(tx, empty));

@@ -1,6 +1,7 @@
 import { boundTo, DELIVER_QUEUE, DUE_CHANNEL, dueNoticePayload, type Scope } from '@app/contracts';
 import type { DeliveryPlace, DeliveryStatus } from '@app/domain';
 import type { Tx } from './database.js';
+import { lanesRepository } from './lanes.repository.js';
 
 /** A delivery whose row is locked. */
 export interface DeliveryToCancel {
@@ -52,26 +53,8 @@ export const cancelRepository = {
 
   /** Ends it, gives its key to the next and its place in the lane back, and wakes the workers at commit. */
   async cancel(tx: Tx, delivery: DeliveryToCancel): Promise<void> {
-    const { id, subscriberId, endpointId, place, orderingKey } = delivery;
-    await tx.query(
-      `UPDATE deliveries SET status = 'cancelled', cancel_reason = 'staff', place = NULL, due_at = NULL, due_because = NULL,
-              gave_up = NULL, ticket = ticket + 1, finished_at = now(), updated_at = now()
-        WHERE id = $1 AND subscriber_id = $2`,
-      [id, subscriberId],
-    );
-    if (orderingKey !== null)
-      await tx.query(
-        `UPDATE ordering_keys SET state = 'ready', delivery_id = NULL, changed_at = now()
-          WHERE endpoint_id = $1 AND subscriber_id = $2 AND key = $3 AND delivery_id = $4`,
-        [endpointId, subscriberId, orderingKey, id],
-      );
-    if (place !== null)
-      await tx.query(
-        `UPDATE lanes SET queued = greatest(queued - ($3 = 'queued')::int, 0), held = greatest(held - ($3 = 'held')::int, 0),
-                waiting = greatest(waiting - ($3 = 'waiting')::int, 0)
-          WHERE endpoint_id = $1 AND subscriber_id = $2`,
-        [endpointId, subscriberId, place],
-      );
+    const { id, endpointId } = delivery;
+    await lanesRepository.cancel(tx, [id], ['staff']);
     await tx.query('SELECT pg_notify($1, $2)', [
       DUE_CHANNEL,
       dueNoticePayload({ endpointIds: [endpointId] }),

@@ -125,7 +125,7 @@ export const lanesRepository = {
   },
 
   /**
-   * Ends locked pending deliveries, takes back tickets that nobody has claimed, and passes on their turns. A statement
+   * Ends locked deliveries that are pending or block their key, takes back tickets that nobody has claimed, and passes on their turns. A statement
    * of its own after the locks: see RecordRepository.lock.
    */
   async cancel(tx: Tx, ids: string[], reasons: string[]): Promise<void> {
@@ -135,6 +135,7 @@ export const lanesRepository = {
        withdrawn AS (DELETE FROM pgboss.job j WHERE j.name = $3 AND j.id = ANY($1::uuid[]) AND j.state < 'active'),
        ended AS (
          UPDATE deliveries d SET status = 'cancelled', place = NULL, due_at = NULL, due_because = NULL,
+                gave_up = NULL,
                 cancel_reason = (SELECT reason FROM picked p WHERE p.id = d.id),
                 ticket = d.ticket + 1, finished_at = now(), updated_at = now()
           WHERE d.id = ANY($1::uuid[]) RETURNING d.id, d.endpoint_id, d.ordering_key),
