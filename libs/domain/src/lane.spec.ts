@@ -253,17 +253,17 @@ describe('towards disabling', () => {
       each.kind === 'failing' ? [each.percent] : each.kind === 'disabled' ? ['disabled'] : [],
     );
 
-  it('warns at 50, 75 and 100 % of the slower condition, each once, then disables', () => {
+  it('warns at 50, 75 and 100 % of the slower condition, each once, then says to disable until it is done', () => {
     const lane = new Lane(policy);
     const timeline = [0, 10, 49, 50, 60, 75, 99, 100, 101].map((time) => told(lane.fail(time)));
-    expect(timeline).toEqual([[], [], [], [50], [], [75], [], [100, 'disabled'], []]);
+    expect(timeline).toEqual([[], [], [], [50], [], [75], [], [100, 'disabled'], ['disabled']]);
     const few = new Lane(policy);
     expect([0, 200, 201, 202, 203].map((time) => told(few.fail(time)))).toEqual([
       [],
       [50],
       [75],
       [100, 'disabled'],
-      [],
+      ['disabled'],
     ]);
   });
 

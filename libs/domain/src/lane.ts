@@ -315,7 +315,8 @@ function towardsDisabling(state: LaneState, { at }: LaneSignal, { autoDisable }:
     (percent) => percent > state.warnedPercent && progress * 100 >= percent,
   );
   const transitions: LaneTransition[] = reached.map((percent) => ({ kind: 'failing', percent }));
-  if (reached.at(-1) === 100) transitions.push({ kind: 'disabled', reason: 'failing_too_long' });
+  // Said with every failure from then on: disabling is a step of its own, and whoever was to take it may have died.
+  if (progress >= 1) transitions.push({ kind: 'disabled', reason: 'failing_too_long' });
   return { state: { ...counted, warnedPercent: reached.at(-1) ?? state.warnedPercent }, transitions };
 }
 

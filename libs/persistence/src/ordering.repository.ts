@@ -70,10 +70,10 @@ export const orderingRepository = {
     );
   },
 
-  /** The first pending delivery of each of these locked keys, also locked; a key whose head somebody else has locked is not answered. */
+  /** The first pending delivery of each of these locked keys. It is not locked itself: see RecordRepository.lockHeld. */
   async heads(tx: Tx, keys: OrderingKey[]): Promise<PickedKey[]> {
     const rows = await tx.prepared<
-      OrderingKey & { id: string | null; place: 'queued'; trigger: string; critical: boolean; open: boolean }
+      OrderingKey & { id: string | null; place: 'queued'; trigger: string; critical: boolean }
     >(
       'ordering_heads',
       `SELECT k.endpoint_id AS "endpointId", k.subscriber_id AS "subscriberId", k.key, d.id, d.place, d.trigger, d.critical
@@ -113,8 +113,7 @@ export const orderingRepository = {
 
   /**
    * Frees keys whose delivery is no longer pending, though nobody said so: somebody died, or ended it another way; and what
-   * blocks a deleted endpoint. Only
-   * those unchanged for a minute, so none that is just being moved. Answers the endpoints.
+   * blocks a deleted endpoint. Only those unchanged for a minute, so none that is just being moved. Answers the endpoints.
    */
   async freeStale(tx: Tx, max: number): Promise<string[]> {
     const rows = await tx.query<{ endpoint_id: string }>(
