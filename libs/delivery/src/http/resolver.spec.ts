@@ -33,7 +33,9 @@ const zone: Record<string, (type: number) => { rcode: number; data?: number[][] 
   'refused.test': () => ({ rcode: REFUSED }),
   'mixed.test': (type) => ({ rcode: type === A ? NXDOMAIN : SERVFAIL }),
   'silent.test': () => undefined,
+  'lazy.test': (type) => ({ rcode: NOERROR, data: type === A ? [[192, 0, 2, 1]] : [] }),
 };
+const LAZY_MS = 1500;
 const server = createSocket('udp4');
 let asked: string[] = [];
 let address: string;
@@ -68,11 +70,8 @@ beforeAll(async () => {
       ...data,
     ]);
     const head = [query[0], query[1], 0x81, 0x80 | answer.rcode, 0, 1, 0, records.length, 0, 0, 0, 0];
-    server.send(
-      Buffer.concat([Buffer.from(head), question, Buffer.from(records.flat())]),
-      from.port,
-      from.address,
-    );
+    const packet = Buffer.concat([Buffer.from(head), question, Buffer.from(records.flat())]);
+    setTimeout(() => server.send(packet, from.port, from.address), name === 'lazy.test' ? LAZY_MS : 0);
   });
   await new Promise<void>((resolve) => server.bind(0, '127.0.0.1', resolve));
   address = `127.0.0.1:${server.address().port}`;
@@ -100,6 +99,12 @@ describe('DnsResolver', () => {
     ['mixed.test', 'ESERVFAIL'],
   ])('%s fails with %s', async (name, code) => {
     await expect(resolver().resolve(name)).rejects.toMatchObject({ code });
+  });
+
+  it('finds a zone that takes its time, however quick the others were', async () => {
+    const patient = resolver(5000);
+    for (let quick = 0; quick < 60; quick++) await patient.resolve('v4.test');
+    expect(await patient.resolve('lazy.test')).toEqual(['192.0.2.1']);
   });
 
   it('is bounded, and keeps what one family did answer', async () => {
