@@ -33,8 +33,15 @@ export interface Posthorn {
   stop(): Promise<void>;
 }
 
-// Receivers listen on loopback and the test run's cluster has fsync off: both are refused otherwise.
-const FOR_TESTS = { POSTHORN_ALLOW_CIDRS: '127.0.0.0/8', DANGEROUS_ALLOW_LOSSY_DATABASE: 'true' };
+// Receivers listen on loopback and the test run's cluster has fsync off: both are refused otherwise. And all who ask are
+// one address with one key.
+const FOR_TESTS = {
+  POSTHORN_ALLOW_CIDRS: '127.0.0.0/8',
+  DANGEROUS_ALLOW_LOSSY_DATABASE: 'true',
+  POSTHORN_RATE_LIMIT_KEY: '0',
+  POSTHORN_RATE_LIMIT_ADDRESS: '0',
+  POSTHORN_RATE_LIMIT_AUTHENTICATION: '0',
+};
 
 export async function startPosthorn(options: PosthornOptions = {}): Promise<Posthorn> {
   const adminKey = options.adminKey ?? newAdminKey();

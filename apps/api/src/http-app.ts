@@ -6,9 +6,11 @@ import { ApiModule, type ApiParts } from './api.module.js';
 import { serveDocs } from './docs/serve-docs.js';
 import { Authentication } from './edge/authentication.js';
 import { addHttpHooks, requestIdOf } from './edge/http-hooks.js';
+import { LimitRequests } from './edge/limit-requests.js';
 import { readJsonBodies } from './edge/json-body.js';
 import { problemBody } from './edge/problem.filter.js';
 import { Problem } from '@app/contracts';
+import { RequestLimits } from './edge/request-limits.js';
 import { RouteTable } from './edge/route-table.js';
 import { NestLog } from './nest-log.js';
 
@@ -37,9 +39,11 @@ export async function createHttpApp(
     },
   );
   const fastify = adapter.getInstance() as FastifyInstance;
-  const { logger, metrics, database, clock } = parts;
+  const { logger, metrics, database, clock, config } = parts;
+  const monotonic = () => performance.now();
   addHttpHooks(fastify, {
     authentication: new Authentication(database, clock),
+    limits: new LimitRequests(config, new RequestLimits(database, metrics, monotonic), metrics, monotonic),
     routes,
     logger,
     metrics,

@@ -22,6 +22,7 @@ import {
   endpointSecretsRepository,
   laneStateRepository,
   rateRepository,
+  requestLimitsRepository,
   replaysRepository,
   statsRepository,
 } from '@app/persistence';
@@ -132,6 +133,11 @@ export class Worker {
           name: 'rate-slots',
           everyMs: 3_600_000,
           runOnce: () => rateRepository.deleteUnused(database, 5000),
+        },
+        {
+          name: 'request-windows',
+          everyMs: 60_000,
+          runOnce: () => requestLimitsRepository.deleteEnded(database, 5000),
         },
         {
           name: 'lane-transitions',

@@ -49,6 +49,38 @@ export const VARIABLES = {
     about:
       'The first admin key, at least 32 characters. Unset: the first start makes one and prints it once.',
   },
+  POSTHORN_RATE_LIMIT_KEY: {
+    kind: 'integer',
+    default: 6000,
+    min: 0,
+    max: 10_000_000,
+    about:
+      'Requests a minute of one API key, publishing apart, over all api processes; more are answered 429. 0: any number.',
+  },
+  POSTHORN_RATE_LIMIT_PUBLISH: {
+    kind: 'integer',
+    default: 0,
+    min: 0,
+    max: 10_000_000,
+    about:
+      'Publishing requests a minute of one API key; a batch is one. 0: any number, which costs publishing nothing.',
+  },
+  POSTHORN_RATE_LIMIT_ADDRESS: {
+    kind: 'integer',
+    default: 12_000,
+    min: 0,
+    max: 10_000_000,
+    about:
+      'Requests a minute of one address (of IPv6, one /64), whatever its keys, publishing apart. 0: any number.',
+  },
+  POSTHORN_RATE_LIMIT_AUTHENTICATION: {
+    kind: 'integer',
+    default: 60,
+    min: 0,
+    max: 10_000_000,
+    about:
+      'Requests a minute of one address whose key is missing or wrong; keys in use are not affected. 0: any number.',
+  },
   POSTHORN_ALLOW_CIDRS: {
     kind: 'text',
     default: '',

@@ -29,6 +29,7 @@ export const ERRORS = {
   payload_too_large: { status: 413, title: 'The body is too large' },
   unsupported_media_type: { status: 415, title: 'The body must be application/json' },
   idempotency_key_reused: { status: 422, title: 'This Idempotency-Key was used with another request' },
+  rate_limited: { status: 429, title: 'Too many requests' },
   internal_error: { status: 500, title: 'Something went wrong on our side' },
   unavailable: { status: 503, title: 'Posthorn cannot take this right now' },
 } as const;
@@ -49,7 +50,13 @@ export class Problem extends Error {
   constructor(
     readonly code: ErrorCode,
     readonly detail: string,
-    readonly extra: { errors?: FieldProblem[]; limit?: number; retryAfterSeconds?: number } = {},
+    readonly extra: {
+      errors?: FieldProblem[];
+      limit?: number;
+      retryAfterSeconds?: number;
+      /** The names of the rate limit policies that are used up. */
+      violatedPolicies?: string[];
+    } = {},
   ) {
     super(`${code}: ${detail}`);
   }

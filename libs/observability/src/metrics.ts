@@ -32,6 +32,17 @@ export class Metrics {
     labelNames: ['method', 'route', 'status'],
     buckets: SECONDS,
   });
+  readonly requestsLimited = new Counter({
+    ...this.on,
+    name: 'posthorn_requests_limited_total',
+    help: 'Requests answered 429',
+    labelNames: ['policy'],
+  });
+  readonly requestsUncounted = new Counter({
+    ...this.on,
+    name: 'posthorn_requests_uncounted_total',
+    help: 'Requests let in uncounted because the database did not answer: should stay 0',
+  });
   readonly attempts = new Counter({
     ...this.on,
     name: 'posthorn_attempts_total',

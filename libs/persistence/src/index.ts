@@ -48,6 +48,7 @@ export {
   type OrderingKeyChange,
   type PickedKey,
 } from './ordering.repository.js';
+export { requestLimitsRepository, type TakenWindow } from './request-limits.repository.js';
 export { rateRepository } from './rate.repository.js';
 export { partitionsRepository } from './partitions.repository.js';
 export { migrate, revertLastMigration } from './migrate.js';

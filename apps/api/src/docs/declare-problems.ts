@@ -7,6 +7,13 @@ import { problemExample } from './problem-example.js';
 
 /** Writes every error answer of every operation: one per status, with an example for each code. */
 export function declareProblems(document: OpenAPIObject): void {
+  document.components = {
+    ...document.components,
+    headers: {
+      'Retry-After': { description: 'Seconds after which to try again.', schema: { type: 'integer' } },
+      ...RATE_LIMIT_HEADERS,
+    },
+  };
   for (const { path, method, operation } of operationsOf(document)) declare(path, method, operation);
 }
 
@@ -27,7 +34,7 @@ function declare(path: string, method: string, operation: Operation): void {
   for (const [status, some] of [...byStatus].sort(([a], [b]) => a - b)) {
     operation.responses[status] ??= {
       description: some.map((code) => `\`${code}\`: ${ERRORS[code].title}.`).join(' '),
-      ...(status === 503 ? { headers: { 'Retry-After': RETRY_AFTER } } : {}),
+      ...(Object.hasOwn(HEADERS, status) ? { headers: HEADERS[status] } : {}),
       content: {
         'application/problem+json': {
           schema: { $ref: '#/components/schemas/ProblemDto' },
@@ -42,7 +49,13 @@ function declare(path: string, method: string, operation: Operation): void {
 function impliedBy(scope: string | undefined, mutates: boolean, operation: Operation): ErrorCode[] {
   if (scope === undefined) return [];
   const parameters = operation.parameters ?? [];
-  const codes: ErrorCode[] = ['unauthenticated', 'forbidden', 'internal_error', 'unavailable'];
+  const codes: ErrorCode[] = [
+    'unauthenticated',
+    'forbidden',
+    'rate_limited',
+    'internal_error',
+    'unavailable',
+  ];
   if (operation.requestBody)
     codes.push('invalid_request', 'invalid_json', 'payload_too_large', 'unsupported_media_type');
   if (parameters.some((each) => each.in === 'query')) codes.push('invalid_request');
@@ -60,4 +73,28 @@ const IDEMPOTENCY_KEY = {
   schema: { type: 'string', minLength: 1, maxLength: 255, example: 'invoice-1042-paid' },
 };
 
-const RETRY_AFTER = { description: 'Seconds after which to try again.', schema: { type: 'integer' } };
+/** Every answer that was counted says how much is left; only here it is why the answer is what it is. */
+const RATE_LIMIT_HEADERS = {
+  'RateLimit-Policy': {
+    description: 'Each limit that holds here: `q` requests within `w` seconds.',
+    schema: { type: 'string', example: '"key";q=6000;w=60' },
+  },
+  RateLimit: {
+    description: 'Of each, what remains (`r`) and in how many seconds it starts anew (`t`).',
+    schema: { type: 'string', example: '"key";r=0;t=30' },
+  },
+  'X-RateLimit-Limit': { description: '`q` of the tightest limit.', schema: { type: 'integer' } },
+  'X-RateLimit-Remaining': { description: '`r` of the tightest limit.', schema: { type: 'integer' } },
+  'X-RateLimit-Reset': { description: '`t` of the tightest limit, in seconds.', schema: { type: 'integer' } },
+} as const;
+
+const RETRY_AFTER = { $ref: '#/components/headers/Retry-After' };
+const HEADERS: Record<number, object> = {
+  429: {
+    'Retry-After': RETRY_AFTER,
+    ...Object.fromEntries(
+      Object.keys(RATE_LIMIT_HEADERS).map((name) => [name, { $ref: `#/components/headers/${name}` }]),
+    ),
+  },
+  503: { 'Retry-After': RETRY_AFTER },
+};

@@ -21,6 +21,14 @@ const DETAILS: Partial<Record<ErrorCode, Problem>> = {
     'The event type "invoice.payed" is not in the catalogue; register it with POST /v1/event-types.',
     { errors: [{ pointer: '/type', detail: 'must be a registered event type' }] },
   ),
+  rate_limited: new Problem(
+    'rate_limited',
+    'There may be 6000 requests a minute for one key. Ask again in 30 s.',
+    {
+      limit: 6000,
+      violatedPolicies: ['key'],
+    },
+  ),
   unauthenticated: new Problem('unauthenticated', 'The API key is unknown, expired or revoked.'),
 };
 

@@ -6,6 +6,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Answer } from './answer.js';
 import { KEYED_PREFIX } from './api-key.guard.js';
 import type { Authentication } from './authentication.js';
+import type { LimitRequests } from './limit-requests.js';
 import type { RouteTable } from './route-table.js';
 
 const REQUEST_ID = /^[A-Za-z0-9._:-]{1,128}$/;
@@ -18,6 +19,7 @@ export function requestIdOf(raw: Pick<IncomingMessage, 'headers'>): string {
 
 export interface HookParts {
   authentication: Authentication;
+  limits: LimitRequests;
   routes: RouteTable;
   logger: Logger;
   metrics: Metrics;
@@ -40,8 +42,11 @@ export function addHttpHooks(fastify: FastifyInstance, parts: HookParts): void {
     // Before the body is read: nobody without a key makes us hold four megabytes.
     if (request.routeOptions.url?.startsWith(KEYED_PREFIX)) {
       reply.header('cache-control', 'no-store');
-      request.caller = await parts.authentication.callerOf(request);
+      request.caller = await parts.limits.authenticate(request, reply, (each) =>
+        parts.authentication.callerOf(each),
+      );
     }
+    await parts.limits.admit(request, reply);
   });
 
   fastify.addHook('preSerialization', async (request, reply, payload) => {
@@ -87,6 +92,7 @@ function handled(request: FastifyRequest, reply: FastifyReply, { logger, metrics
     requestId: request.id,
     keyId: request.caller?.keyId,
     code: request.problemCode,
+    policy: request.limitedBy,
   };
   if (QUIET.test(route)) logger.debug(fields, 'request.handled');
   else logger.info(fields, 'request.handled');

@@ -45,7 +45,7 @@ export class ProblemFilter implements ExceptionFilter {
 
 /** The body of RFC 9457 with our members: `code`, `requestId`, and where they apply `errors` and `limit`. */
 export function problemBody(problem: Problem, url: string, requestId: string): Record<string, unknown> {
-  const { errors, limit } = problem.extra;
+  const { errors, limit, violatedPolicies } = problem.extra;
   return {
     type: `urn:posthorn:problem:${problem.code}`,
     title: ERRORS[problem.code].title,
@@ -56,6 +56,7 @@ export function problemBody(problem: Problem, url: string, requestId: string): R
     requestId,
     ...(errors ? { errors } : {}),
     ...(limit === undefined ? {} : { limit }),
+    ...(violatedPolicies ? { 'violated-policies': violatedPolicies } : {}),
   };
 }
 

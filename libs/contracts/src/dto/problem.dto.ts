@@ -65,4 +65,10 @@ export class ProblemDto {
    * @example 250
    */
   limit?: number;
+
+  /**
+   * The rate limits that are used up, by the names of the `RateLimit-Policy` header.
+   * @example ["key"]
+   */
+  'violated-policies'?: string[];
 }
