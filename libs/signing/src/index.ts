@@ -1,6 +1,10 @@
+export { generatePrivateKey, publicJwk, publicKeyOf } from './ed25519.js';
+export type { PublicJwk } from './ed25519.js';
+export { FOREIGN_FORMATS, signForeign } from './foreign.js';
+export type { ForeignFormat, ForeignSignInput } from './foreign.js';
 export { generateSecret, InvalidSecretError, parseSecret } from './secrets.js';
 export type { SecretProblem } from './secrets.js';
-export { sign } from './sign.js';
+export { keyIdsOf, sign } from './sign.js';
 export type { SignInput } from './sign.js';
 export { verify } from './verify.js';
 export type { VerifyFailure, VerifyOptions, VerifyResult } from './verify.js';

@@ -1,6 +1,7 @@
-import { timingSafeEqual } from 'node:crypto';
+import { timingSafeEqual, verify as verifyEd25519 } from 'node:crypto';
+import { isPublicKey, parsePublicKey } from './ed25519.js';
 import { parseSecret } from './secrets.js';
-import { hmac } from './sign.js';
+import { hmac, signedContent } from './sign.js';
 
 export type VerifyFailure =
   | 'missing_header'
@@ -23,9 +24,10 @@ export interface VerifyOptions {
 const SIGNATURES_MAX = 32;
 
 /**
- * Whether a request is from who holds one of the secrets, and fresh. Header names in any case, as Node or a framework
- * hands them over. Throws InvalidSecretError for a secret that is none: that is the receiver's configuration, not the
- * request. Remember ids for twice the tolerance to refuse replays.
+ * Whether a request is from who holds one of the secrets, and fresh. A secret is a `whsec_…` (it verifies `v1`) or a
+ * public key `whpk_…` (it verifies `v1a`). Header names in any case, as Node or a framework hands them over. Throws
+ * InvalidSecretError for a secret that is none: that is the receiver's configuration, not the request. Remember ids for
+ * twice the tolerance to refuse replays.
  */
 export function verify(
   headers: Readonly<Record<string, string | readonly string[] | undefined>>,
@@ -45,19 +47,49 @@ export function verify(
   if (ageSeconds > toleranceSeconds) return refuse('timestamp_too_old');
   if (ageSeconds < -toleranceSeconds) return refuse('timestamp_too_new');
 
-  const given = signatures
-    .split(' ', SIGNATURES_MAX)
-    .filter((each) => each.startsWith('v1,'))
-    .map((each) => Buffer.from(each.slice(3), 'base64'));
+  const list = signatures.split(' ', SIGNATURES_MAX);
   // Every pair is compared, also after a match: the time tells nothing about which secret fits.
   let matched = false;
   for (const secret of secrets) {
-    const expected = hmac(parseSecret(secret), id, timestamp, body);
-    for (const signature of given) {
-      if (signature.length === expected.length && timingSafeEqual(signature, expected)) matched = true;
-    }
+    const matches = isPublicKey(secret)
+      ? matchesKey(secret, id, timestamp, body, list)
+      : matchesSecret(secret, id, timestamp, body, list);
+    if (matches) matched = true;
   }
   return matched ? { ok: true, id, timestamp } : refuse('no_matching_signature');
+}
+
+function matchesSecret(
+  secret: string,
+  id: string,
+  timestamp: number,
+  body: string | Buffer,
+  list: readonly string[],
+): boolean {
+  const expected = hmac(parseSecret(secret), id, timestamp, body);
+  let matched = false;
+  for (const given of signaturesOf('v1', list))
+    if (given.length === expected.length && timingSafeEqual(given, expected)) matched = true;
+  return matched;
+}
+
+function matchesKey(
+  publicKey: string,
+  id: string,
+  timestamp: number,
+  body: string | Buffer,
+  list: readonly string[],
+): boolean {
+  const key = parsePublicKey(publicKey);
+  const content = signedContent(id, timestamp, body);
+  return signaturesOf('v1a', list).some((given) => verifyEd25519(null, content, key, given));
+}
+
+function signaturesOf(version: 'v1' | 'v1a', list: readonly string[]): Buffer[] {
+  const start = `${version},`;
+  return list
+    .filter((each) => each.startsWith(start))
+    .map((each) => Buffer.from(each.slice(start.length), 'base64'));
 }
 
 function header(
