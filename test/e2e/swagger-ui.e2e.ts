@@ -79,7 +79,7 @@ describe.skipIf(!hasBrowser)('a customer in Swagger UI', { timeout: 60_000 }, ()
 
   it('creates an endpoint with what the page offers, and points it to the receiver', async () => {
     const made = await ui.tryOut('createEndpoint');
-    expect(made).toMatchObject({ status: 201, body: { url: 'https://hooks.acme.example/posthorn' } });
+    expect(made).toMatchObject({ status: 201, body: { url: 'https://hooks.acme.example.com/posthorn' } });
     expect(made.body.secret).toMatch(/^whsec_/);
     secret = made.body.secret as string;
     fields = { subscriber: 'acme-corp', endpoint: made.body.id as string };

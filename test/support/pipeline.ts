@@ -7,7 +7,7 @@ import {
   RateSlots,
   RecordOutcomes,
 } from '@app/delivery';
-import { parseCidrs, systemClock, systemRandom } from '@app/domain';
+import { parseCidrs, PUBLIC_ONLY, systemClock, systemRandom } from '@app/domain';
 import { AcceptEvents } from '@app/ingest';
 import { Metrics, createLogger } from '@app/observability';
 import { PumpRepository, type Database } from '@app/persistence';
@@ -45,7 +45,9 @@ export async function startPipeline(
   const accept = new AcceptEvents(database, queue, systemClock, systemRandom, metrics, {
     autoCreateEventTypes: options.autoCreate ?? false,
   });
-  const sender = new HttpSender({ allow: parseCidrs('127.0.0.0/8') });
+  const sender = new HttpSender({
+    policy: { addresses: { ...PUBLIC_ONLY, allow: parseCidrs('127.0.0.0/8') }, hosts: [], http: false },
+  });
   let pump: Pump | undefined;
   const signals = new LaneSignals(database, systemRandom, metrics, logger, {
     operational: options.operational ?? false,

@@ -37,6 +37,8 @@ export interface Posthorn {
 // one address with one key.
 const FOR_TESTS = {
   POSTHORN_ALLOW_CIDRS: '127.0.0.0/8',
+  // Names that a name server of the test's own answers for.
+  POSTHORN_ALLOW_HOSTS: '*.test',
   DANGEROUS_ALLOW_LOSSY_DATABASE: 'true',
   POSTHORN_RATE_LIMIT_KEY: '0',
   POSTHORN_RATE_LIMIT_ADDRESS: '0',

@@ -1,5 +1,5 @@
-import type { Config } from '@app/config';
-import { parseCidrs, type AllowList, type Clock, type Random } from '@app/domain';
+import { urlPolicyOf, type Config } from '@app/config';
+import type { Clock, Random, UrlPolicy } from '@app/domain';
 import { Endpoints, EndpointSecrets, EndpointStates, EventTypes, Ids, Subscribers } from '@app/endpoints';
 import { AcceptEvents } from '@app/ingest';
 import { Metrics, type Logger } from '@app/observability';
@@ -28,7 +28,7 @@ import { Readiness } from './health/readiness.js';
 import { RetryPoliciesController } from './retry-policies/retry-policies.controller.js';
 import { ReplaysController } from './replays/replays.controller.js';
 import { SubscribersController } from './subscribers/subscribers.controller.js';
-import { ALLOW_LIST, CLOCK, CONFIG, LOGGER, RANDOM } from './tokens.js';
+import { CLOCK, CONFIG, LOGGER, RANDOM, URL_POLICY } from './tokens.js';
 
 /** What the composition root makes and the modules share. */
 export interface ApiParts {
@@ -69,8 +69,8 @@ const STAGES: Provider[] = [
   { provide: Subscribers, useFactory: (ids: Ids) => new Subscribers(ids), inject: [Ids] },
   {
     provide: Endpoints,
-    useFactory: (ids: Ids, allow: AllowList) => new Endpoints(ids, allow),
-    inject: [Ids, ALLOW_LIST],
+    useFactory: (ids: Ids, policy: UrlPolicy) => new Endpoints(ids, policy),
+    inject: [Ids, URL_POLICY],
   },
   {
     provide: EndpointSecrets,
@@ -112,7 +112,7 @@ export class ApiModule {
         { provide: LOGGER, useValue: parts.logger },
         { provide: CLOCK, useValue: parts.clock },
         { provide: RANDOM, useValue: parts.random },
-        { provide: ALLOW_LIST, useValue: parseCidrs(parts.config.POSTHORN_ALLOW_CIDRS) },
+        { provide: URL_POLICY, useValue: urlPolicyOf(parts.config) },
         { provide: Database, useValue: parts.database },
         { provide: DeliverQueue, useValue: parts.queue },
         { provide: Metrics, useValue: parts.metrics },

@@ -3,5 +3,5 @@ export const CONFIG = Symbol('Config');
 export const LOGGER = Symbol('Logger');
 export const CLOCK = Symbol('Clock');
 export const RANDOM = Symbol('Random');
-/** AllowList: the non-public networks that endpoints may be in. */
-export const ALLOW_LIST = Symbol('AllowList');
+/** UrlPolicy: which URLs endpoints may have. */
+export const URL_POLICY = Symbol('UrlPolicy');

@@ -1,17 +1,18 @@
 import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Config } from '@app/config';
+import { egressProxyOf, urlPolicyOf, type Config } from '@app/config';
 import type { DueNotice } from '@app/contracts';
 import {
   AttemptDelivery,
   CountAttempts,
   HttpSender,
+  type HttpSenderOptions,
   KeepLanes,
   LaneSignals,
   RateSlots,
   RecordOutcomes,
 } from '@app/delivery';
-import { parseCidrs, systemClock, systemRandom } from '@app/domain';
+import { systemClock, systemRandom } from '@app/domain';
 import type { Logger, Metrics } from '@app/observability';
 import {
   DatabaseClock,
@@ -40,6 +41,9 @@ const ASK_AGAIN_MS = 500;
 const ANY_LANE = '*';
 const LANES_AT_ONCE = 100;
 
+/** What a test may put in place of the real thing, under the guard: it sees each name that is asked for and each socket. */
+export type WorkerOverrides = Pick<HttpSenderOptions, 'resolver' | 'sockets'>;
+
 /** The worker without its process: the pump, the recorder and the loops, wired. */
 export class Worker {
   private readonly queue: DeliverQueue;
@@ -61,13 +65,18 @@ export class Worker {
     database: Database,
     private readonly metrics: Metrics,
     private readonly logger: Logger,
+    overrides: WorkerOverrides = {},
   ) {
     this.clock = new DatabaseClock(database, systemClock, () => performance.now());
     this.queue = new DeliverQueue(database, {
       supervise: true,
       on: (kind, detail) => logger.warn(kind === 'error' ? { err: detail } : { detail }, 'queue.warning'),
     });
-    this.sender = new HttpSender({ allow: parseCidrs(config.POSTHORN_ALLOW_CIDRS) });
+    this.sender = new HttpSender({
+      policy: urlPolicyOf(config),
+      proxy: egressProxyOf(config),
+      ...overrides,
+    });
     const attempts = new AttemptDelivery(this.sender, this.clock, systemRandom, {
       userAgent: `Posthorn/${version}`,
       onBroken: (error) => logger.error({ err: error }, 'attempt.broken'),

@@ -36,6 +36,11 @@ function read(variable: Variable, text: string): { value: unknown } | { problem:
     case 'text':
       if (variable.lengthMin && text.length < variable.lengthMin)
         return { problem: `must have at least ${variable.lengthMin} characters` };
+      try {
+        variable.check?.(text);
+      } catch (error) {
+        return { problem: `is wrong: ${(error as Error).message}` };
+      }
       return { value: text };
     case 'integer': {
       const value = /^\d+$/.test(text) ? Number(text) : NaN;

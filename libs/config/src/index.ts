@@ -1,2 +1,4 @@
 export { ConfigError, describeConfig, envExample, loadConfig, type Config } from './config.js';
 export { VARIABLES } from './variables.js';
+export { egressProxyOf, urlPolicyOf } from './dialling.js';
+export type { EgressProxy } from './egress-proxy.js';

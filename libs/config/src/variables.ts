@@ -1,6 +1,17 @@
+import { parseCidrs, parseHostList, parseNat64Prefix } from '@app/domain';
+import { parseEgressProxy } from './egress-proxy.js';
+
 /** How one variable is read: its kind decides what is accepted and what the Config holds. */
 export type Variable =
-  | { kind: 'text'; default: string | null; about: string; secret?: boolean; lengthMin?: number }
+  | {
+      kind: 'text';
+      default: string | null;
+      about: string;
+      secret?: boolean;
+      lengthMin?: number;
+      /** Throws a sentence about the text, in which no secret may be. */
+      check?: (text: string) => unknown;
+    }
   | { kind: 'integer'; default: number; min: number; max: number; about: string }
   | { kind: 'flag'; default: boolean; about: string }
   | { kind: 'choice'; default: string; of: readonly string[]; about: string };
@@ -84,8 +95,44 @@ export const VARIABLES = {
   POSTHORN_ALLOW_CIDRS: {
     kind: 'text',
     default: '',
+    check: parseCidrs,
     about:
-      'Non-public networks that deliveries may reach, comma separated, such as 127.0.0.0/8. Empty: none.',
+      'Non-public networks that deliveries may reach, comma separated, such as 127.0.0.0/8; over http too, and localhost if 127.0.0.1 is in one. Never at the ports of Posthorn and its database. Empty: none.',
+  },
+  POSTHORN_DENY_CIDRS: {
+    kind: 'text',
+    default: '',
+    check: parseCidrs,
+    about:
+      'Networks that deliveries never reach, public or not, comma separated. Wins over POSTHORN_ALLOW_CIDRS.',
+  },
+  POSTHORN_ALLOW_HOSTS: {
+    kind: 'text',
+    default: '',
+    check: parseHostList,
+    about:
+      'Names that deliveries may go to although they are short or end in .internal, .local, .svc, .test or the like, comma separated, such as hooks.internal or *.internal; over http too. What they resolve to is judged all the same. Empty: none.',
+  },
+  POSTHORN_ALLOW_HTTP: {
+    kind: 'flag',
+    default: false,
+    about:
+      'Deliver over plain http to any host, not only to what POSTHORN_ALLOW_CIDRS and POSTHORN_ALLOW_HOSTS name. Whoever is on the way reads such events.',
+  },
+  POSTHORN_NAT64_PREFIX: {
+    kind: 'text',
+    default: '',
+    check: parseNat64Prefix,
+    about:
+      'On hosts that reach IPv4 through NAT64 only: its prefix, such as 64:ff9b::/96; addresses in it are judged by the IPv4 address that they embed. Empty: they are refused.',
+  },
+  POSTHORN_EGRESS_PROXY: {
+    kind: 'text',
+    default: null,
+    secret: true,
+    check: parseEgressProxy,
+    about:
+      'A proxy that deliveries leave through, by CONNECT, as http://user:password@host:port. It gets addresses that were judged here, and judges them again. HTTP_PROXY, HTTPS_PROXY and NO_PROXY are ignored.',
   },
   POSTHORN_AUTO_CREATE_EVENT_TYPES: {
     kind: 'flag',

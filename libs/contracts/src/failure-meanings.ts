@@ -7,6 +7,8 @@ export const FAILURE_MEANINGS: Record<FailureClass, string> = {
   dns_timeout: 'No name server answered in time',
   blocked_address: 'The URL leads to an address that is not public',
   blocked_port: 'The URL has a port that is not allowed',
+  proxy_refused: 'The proxy that deliveries leave through refused the address',
+  proxy_failed: 'The proxy that deliveries leave through did not connect: it counts against nobody',
   connect_refused: 'Nothing listens there',
   connect_timeout: 'No connection within 5 s',
   unreachable: 'There is no way to that host',

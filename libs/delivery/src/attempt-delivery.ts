@@ -6,6 +6,7 @@ import {
   deliveryBody,
   newId,
   parseRetryAfter,
+  sendableHeaders,
   toPublicId,
   type Clock,
   type Decision,
@@ -95,7 +96,7 @@ export class AttemptDelivery {
     const body = Buffer.from(deliveryBody({ id, ...delivery.event! }));
     const headers: Record<string, string> = {
       // The endpoint's own first: none of ours can be replaced, whatever an old row says.
-      ...endpoint.headers,
+      ...sendableHeaders(endpoint.headers),
       'content-type': 'application/json',
       'user-agent': this.options.userAgent,
       'accept-encoding': 'identity',

@@ -6,10 +6,8 @@ import ipaddr from 'ipaddr.js';
  */
 export type AddressVerdict = 'public' | 'allowed' | 'forbidden';
 
-/** Networks an operator opened on purpose. Made by parseCidrs. */
-export interface AllowList {
-  readonly cidrs: readonly Cidr[];
-}
+/** Networks that an operator named. Made by parseCidrs. */
+export type CidrList = readonly Cidr[];
 
 interface Cidr {
   readonly text: string;
@@ -17,32 +15,73 @@ interface Cidr {
   readonly prefixBits: number;
 }
 
-export const NO_CIDRS: AllowList = { cidrs: [] };
+/** What an operator says about addresses, beside what everybody's addresses are. */
+export interface AddressPolicy {
+  /** Never dialled, whatever the other lists say: the answer to "our whole network, but not that database". */
+  readonly deny: CidrList;
+  /** May be dialled though they are not public. */
+  readonly allow: CidrList;
+  /** The /96 behind which IPv4 is reached from a host without IPv4; its addresses are judged by the one they embed. */
+  readonly nat64: CidrList;
+  /** Where Posthorn and its database listen: never dialled at an address that only the allow list opened. */
+  readonly ownPorts: ReadonlySet<number>;
+}
+
+export const PUBLIC_ONLY: AddressPolicy = { deny: [], allow: [], nat64: [], ownPorts: new Set() };
 
 /**
  * May we open a socket to this address? Deny unless public unicast. Takes the plain text form that DNS, a socket or a
- * WHATWG URL gives, without brackets. The allow list is asked first, so that it can also name what is forbidden.
+ * WHATWG URL gives, without brackets. The operator's deny list is asked first, then the allow list, so that it can also
+ * name what is forbidden.
  *
  * A v4-mapped address (::ffff:10.0.0.1) is an IPv6 address here: forbidden, whatever it embeds, unless the list names it
- * in its IPv6 form. Judging the embedded address instead is how other products were walked around.
+ * in its IPv6 form. Judging the embedded address instead is how other products were walked around. To deny, the embedded one
+ * counts too.
  */
-export function addressVerdict(ip: string, allow: AllowList): AddressVerdict {
+export function addressVerdict(ip: string, policy: AddressPolicy): AddressVerdict {
   const bytes = bytesOf(ip);
-  if (bytes === undefined) return 'forbidden';
-  if (allow.cidrs.some((cidr) => contains(cidr, bytes))) return 'allowed';
-  if (bytes.length === 4) return V4_DENIED.some((cidr) => contains(cidr, bytes)) ? 'forbidden' : 'public';
-  if (!contains(V6_PUBLIC, bytes)) return 'forbidden';
-  return V6_DENIED.some((cidr) => contains(cidr, bytes)) ? 'forbidden' : 'public';
+  return bytes === undefined ? 'forbidden' : verdictOf(bytes, policy);
+}
+
+function verdictOf(bytes: readonly number[], policy: AddressPolicy): AddressVerdict {
+  const within = (cidrs: CidrList) => cidrs.some((cidr) => contains(cidr, bytes));
+  if (within(policy.deny)) return 'forbidden';
+  if (contains(V4_MAPPED, bytes) && policy.deny.some((cidr) => contains(cidr, bytes.slice(12))))
+    return 'forbidden';
+  if (within(policy.allow)) return 'allowed';
+  if (bytes.length === 4) return within(V4_DENIED) ? 'forbidden' : 'public';
+  if (within(policy.nat64)) return verdictOf(bytes.slice(12), policy);
+  return contains(V6_PUBLIC, bytes) && !within(V6_DENIED) ? 'public' : 'forbidden';
+}
+
+/** The same for an address and a port; null when it may be dialled. */
+export function dialProblem(
+  ip: string,
+  port: number,
+  policy: AddressPolicy,
+): 'blocked_address' | 'blocked_port' | null {
+  const verdict = addressVerdict(ip, policy);
+  if (verdict === 'forbidden') return 'blocked_address';
+  if (REFUSED_PORTS.has(port)) return 'blocked_port';
+  // By port alone: the database is named by a name, and the machine has more addresses than it knows.
+  return verdict === 'allowed' && policy.ownPorts.has(port) ? 'blocked_port' : null;
 }
 
 /** Networks separated by commas or blanks; a bare address is a network of one. Throws a sentence an operator can act on. */
-export function parseCidrs(text: string): AllowList {
-  return {
-    cidrs: text
-      .split(/[\s,]+/)
-      .filter(Boolean)
-      .map(parseCidr),
-  };
+export function parseCidrs(text: string): CidrList {
+  return text
+    .split(/[\s,]+/)
+    .filter(Boolean)
+    .map(parseCidr);
+}
+
+/** As 64:ff9b::/96, the only length that is used beside DNS64; empty for none. Throws as parseCidrs does. */
+export function parseNat64Prefix(text: string): CidrList {
+  const cidrs = parseCidrs(text);
+  const wrong = cidrs.find(({ bytes, prefixBits }) => bytes.length !== 16 || prefixBits !== 96);
+  if (wrong !== undefined || cidrs.length > 1)
+    throw new Error(`"${text}" is not a NAT64 prefix: expected one network such as 64:ff9b::/96`);
+  return cidrs;
 }
 
 function parseCidr(text: string): Cidr {
@@ -94,10 +133,30 @@ const V4_DENIED = parseCidrs(`
   192.0.0.0/24    192.0.2.0/24    192.88.99.0/24  192.168.0.0/16  198.18.0.0/15   198.51.100.0/24
   203.0.113.0/24  224.0.0.0/4     240.0.0.0/4
   192.31.196.0/24 192.52.193.0/24 192.175.48.0/24
-`).cidrs;
+`);
 
 /** Global unicast: the only part of IPv6 that is handed out. Loopback, mapped, NAT64, ULA, link-local lie outside it. */
 const V6_PUBLIC = parseCidr('2000::/3');
 
 /** Inside it: Teredo and its neighbours, documentation, 6to4, AS112. */
-const V6_DENIED = parseCidrs('2001::/23 2001:db8::/32 2002::/16 2620:4f:8000::/48 3fff::/20').cidrs;
+const V6_DENIED = parseCidrs('2001::/23 2001:db8::/32 2002::/16 2620:4f:8000::/48 3fff::/20');
+
+const V4_MAPPED = parseCidr('::ffff:0:0/96');
+
+/**
+ * Ports at which something listens that a POST could talk to, or that a receiver never is: those of the Fetch standard
+ * (https://fetch.spec.whatwg.org/#port-blocking), then data stores, brokers and orchestrators. All lie below 32768, where
+ * Linux takes ports for those who ask for any.
+ */
+export const REFUSED_PORTS: ReadonlySet<number> = new Set([
+  ...[0, 1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103],
+  ...[104, 109, 110, 111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427, 465, 512, 513],
+  ...[514, 515, 526, 530, 531, 532, 540, 548, 554, 556, 563, 587, 601, 636, 989, 990, 993, 995, 1719, 1720],
+  ...[1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080],
+  // SMB, SQL Server, Oracle, ZooKeeper, MySQL, RDP, PostgreSQL, pgbouncer, CouchDB, Redis and its sentinel
+  ...[445, 1433, 1434, 1521, 2181, 3306, 3389, 5432, 5433, 6432, 5984, 6379, 26379],
+  // Cassandra, Kafka, AMQP, NATS, Elasticsearch, memcached, MongoDB, RethinkDB
+  ...[7199, 9042, 9092, 5671, 5672, 4222, 9200, 9300, 11211, 27017, 27018, 27019, 28015],
+  // Docker, etcd, Kubernetes, kubelet
+  ...[2375, 2376, 2377, 2379, 2380, 6443, 10250, 10255, 10256],
+]);

@@ -32,6 +32,21 @@ export function checkCustomHeaders(headers: Readonly<Record<string, string>>): H
   return problems;
 }
 
+/**
+ * What of a stored set is sent: a row may be older than a rule, and `Webhook-Id` beside our `webhook-id` would
+ * be two headers on the wire, of which some receivers read the wrong one.
+ */
+export function sendableHeaders(headers: Readonly<Record<string, string>>): Record<string, string> {
+  const seen = new Set<string>();
+  const sendable: Record<string, string> = {};
+  for (const [name, value] of Object.entries(headers)) {
+    if (checkName(name, seen) !== undefined || checkValue(name, value) !== undefined) continue;
+    seen.add(name.toLowerCase());
+    sendable[name] = value;
+  }
+  return sendable;
+}
+
 /** RFC 9110 token: what may stand left of the colon. */
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 

@@ -79,9 +79,9 @@ describe('classifyError', () => {
 
 it.each([
   ['permanent', 'receiver', ['redirect', 'http_4xx', 'payload_too_large_413', 'receiver_abort']],
-  ['permanent', 'config', ['blocked_address', 'blocked_port', 'config_invalid', 'expired']],
+  ['permanent', 'config', ['blocked_address', 'blocked_port', 'config_invalid', 'expired', 'proxy_refused']],
   ['disable', 'receiver', ['gone_410']],
-  ['retry', 'platform', ['internal']],
+  ['retry', 'platform', ['internal', 'proxy_failed']],
 ] as const)('%s, charged to %s, are exactly %j', (action, chargeTo, expected) => {
   const found = FAILURE_CLASSES.filter(
     (name) => FAILURES[name].action === action && FAILURES[name].chargeTo === chargeTo,
@@ -94,7 +94,7 @@ it('is closed, and retries all the rest at the cost of the receiver', () => {
     (name) => FAILURES[name].action === 'retry' && FAILURES[name].chargeTo === 'receiver',
   );
   expect(retried).toHaveLength(19);
-  expect(FAILURE_CLASSES).toHaveLength(29);
+  expect(FAILURE_CLASSES).toHaveLength(31);
   expect(FAILURE_CLASSES.every(isFailureClass)).toBe(true);
   expect(isFailureClass('toString')).toBe(false);
 });

@@ -29,6 +29,10 @@ export const FAILURES = {
   dns_timeout: RECEIVER,
   blocked_address: CONFIG, // the name or literal leads to an address we never dial
   blocked_port: CONFIG,
+  proxy_refused: CONFIG, // the operator's egress proxy does not let this address out
+  // The way out is broken, or its far end is: which, the proxy cannot be believed about. Charged to receivers, an outage of
+  // the proxy would open every circuit and disable endpoints that work.
+  proxy_failed: PLATFORM,
   connect_refused: RECEIVER,
   connect_timeout: RECEIVER,
   unreachable: RECEIVER, // no route to host or network

@@ -1,8 +1,8 @@
-export { addressVerdict, NO_CIDRS, parseCidrs } from './address-policy.js';
-export type { AddressVerdict, AllowList } from './address-policy.js';
+export { addressVerdict, dialProblem, parseCidrs, parseNat64Prefix, PUBLIC_ONLY } from './address-policy.js';
+export type { AddressPolicy, AddressVerdict, CidrList } from './address-policy.js';
 export { manualClock, systemClock } from './clock.js';
 export type { Clock, ManualClock } from './clock.js';
-export { checkCustomHeaders } from './custom-headers.js';
+export { checkCustomHeaders, sendableHeaders } from './custom-headers.js';
 export type { HeaderProblem, HeaderProblemCode } from './custom-headers.js';
 export { deliveryBody, type BodyParts } from './delivery-body.js';
 export {
@@ -27,6 +27,8 @@ export type {
 } from './delivery-state.js';
 export { classifyError, classifyStatus, FAILURE_CLASSES, FAILURES, isFailureClass } from './failure.js';
 export type { ChargeTo, FailureAction, FailureClass } from './failure.js';
+export { isLocalhost, parseHostList } from './host-names.js';
+export type { HostList } from './host-names.js';
 export { fromPublicId, ID_PREFIXES, isUuid, newId, toPublicId, uuidFloor, uuidTimeMs } from './ids.js';
 export type { IdPrefix } from './ids.js';
 export {
@@ -107,4 +109,4 @@ export {
   matchesAny,
 } from './subscription-match.js';
 export { checkEndpointUrl, literalAddressOf, URL_LENGTH_MAX } from './url-policy.js';
-export type { UrlCheck, UrlProblemCode } from './url-policy.js';
+export type { UrlCheck, UrlPolicy, UrlProblemCode } from './url-policy.js';

@@ -51,7 +51,7 @@ const TIMELINE = [
     status: 'failed',
     trigger: 'event',
     late: false,
-    url: 'https://hooks.acme.example/posthorn',
+    url: 'https://hooks.acme.example.com/posthorn',
     scheduledAt: '2026-11-22T09:30:00.000Z',
     startedAt: '2026-11-22T09:30:00.004Z',
     finishedAt: '2026-11-22T09:30:00.101Z',
@@ -75,7 +75,7 @@ const TIMELINE = [
     status: 'pending',
     trigger: 'retry',
     late: false,
-    url: 'https://hooks.acme.example/posthorn',
+    url: 'https://hooks.acme.example.com/posthorn',
     scheduledAt: '2026-11-22T09:30:05.310Z',
     startedAt: null,
     finishedAt: null,
@@ -129,22 +129,22 @@ ${JSON.stringify(DELIVERED_EXAMPLE, null, 2)}
 
 Answer 2xx within its \`timeoutSeconds\`; the headers and the signature are described under *Webhooks* at the end of this page.`,
     bodies: {
-      'All events': { url: 'https://hooks.acme.example/posthorn' },
+      'All events': { url: 'https://hooks.acme.example.com/posthorn' },
       'Some events, with a header of your own': {
-        url: 'https://hooks.acme.example/billing',
+        url: 'https://hooks.acme.example.com/billing',
         description: 'Billing, production',
         eventTypes: ['invoice.*', 'customer.created'],
         headers: { 'x-tenant': 'acme' },
         timeoutSeconds: 10,
       },
       'With a retry policy and a rate limit': {
-        url: 'https://hooks.acme.example/slow',
+        url: 'https://hooks.acme.example.com/slow',
         retryPolicy: { type: 'exponential', initialSeconds: 10, maxSeconds: 3600, attemptsMax: 10 },
         rateLimit: { algorithm: 'token_bucket', limit: 100, per: 60, burst: 20, adaptive: true },
         autoDisable: { afterSeconds: 172_800 },
       },
       'In order, per orderingKey': {
-        url: 'https://hooks.acme.example/ledger',
+        url: 'https://hooks.acme.example.com/ledger',
         ordered: true,
         orderedFailure: 'block',
       },
@@ -164,7 +164,7 @@ Answer 2xx within its \`timeoutSeconds\`; the headers and the signature are desc
     id: 'changeEndpoint',
     answer: 'The endpoint as it is now.',
     bodies: {
-      'A new URL': { url: 'https://hooks.acme.example/v2/posthorn' },
+      'A new URL': { url: 'https://hooks.acme.example.com/v2/posthorn' },
       'Other events': { eventTypes: ['invoice.*', 'refund.issued'] },
       'A schedule of its own': {
         retryPolicy: { type: 'schedule', delaysSeconds: [5, 60, 600, 3600], jitter: 'proportional' },
@@ -441,10 +441,10 @@ Answer 2xx within its \`timeoutSeconds\`; the headers and the signature are desc
           occurredAt: DELIVERED_EXAMPLE.timestamp,
           data: JSON.stringify(INVOICE),
         },
-        endpoint: { id: DELIVERY.endpointId, url: 'https://hooks.acme.example/posthorn', stopped: null },
+        endpoint: { id: DELIVERY.endpointId, url: 'https://hooks.acme.example.com/posthorn', stopped: null },
         request: {
           method: 'POST',
-          url: 'https://hooks.acme.example/posthorn',
+          url: 'https://hooks.acme.example.com/posthorn',
           headers: {
             'content-type': 'application/json',
             'webhook-id': DELIVERY.eventId,

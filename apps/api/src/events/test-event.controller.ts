@@ -1,5 +1,6 @@
 import { Problem, TestEventAnswerDto, TestEventDto } from '@app/contracts';
 import { fromPublicId } from '@app/domain';
+import { Endpoints } from '@app/endpoints';
 import { AcceptEvents, TEST_EVENT_TYPE, type AcceptableEvent } from '@app/ingest';
 import { Metrics, type Logger } from '@app/observability';
 import { Database, endpointsRepository, eventTypesRepository, subscribersRepository } from '@app/persistence';
@@ -22,6 +23,7 @@ export class TestEventController {
   constructor(
     private readonly database: Database,
     private readonly accept: AcceptEvents,
+    private readonly endpoints: Endpoints,
     @Inject(LOGGER) private readonly logger: Logger,
     private readonly metrics: Metrics,
   ) {}
@@ -36,7 +38,13 @@ export class TestEventController {
   })
   @ApiBody({ type: TestEventDto, required: false })
   @ApiAcceptedResponse({ type: TestEventAnswerDto })
-  @ApiProblems('not_found', 'unknown_event_type', 'unknown_event_type_version', 'conflict')
+  @ApiProblems(
+    'not_found',
+    'unknown_event_type',
+    'unknown_event_type_version',
+    'conflict',
+    'invalid_endpoint_url',
+  )
   async send(
     @CurrentCaller() caller: Caller,
     @Param('subscriber') subscriberReference: string,
@@ -53,6 +61,7 @@ export class TestEventController {
       (await endpointsRepository.find(this.database, caller.scope, subscriber.id, endpointId));
     if (!endpoint) throw new Problem('not_found', 'There is no such endpoint.');
     if (endpoint.disabledAt) throw new Problem('conflict', 'The endpoint is disabled; enable it first.');
+    this.endpoints.mayBeSentTo(endpoint);
 
     const type = body.eventType ?? TEST_EVENT_TYPE;
     const event: AcceptableEvent = {

@@ -71,7 +71,7 @@ export class AttemptDto {
 
   /**
    * Where it was sent; for the attempt to come, where it would be sent now.
-   * @example "https://hooks.acme.example/posthorn"
+   * @example "https://hooks.acme.example.com/posthorn"
    */
   url: string | null;
 
@@ -156,7 +156,7 @@ export class DeliveredEventDto {
 export class DeliveredToDto {
   /** @example "ep_01kany2t2bfd0rk8d6x0p9h3qa" */
   id: string;
-  /** @example "https://hooks.acme.example/posthorn" */
+  /** @example "https://hooks.acme.example.com/posthorn" */
   url: string | null;
   /**
    * Why no request may go there now; null when one may.
@@ -177,7 +177,7 @@ export class SentRequestDto {
   method: 'POST';
   /**
    * Where the next attempt would go: the endpoint's URL as it is now. Each attempt names its own.
-   * @example "https://hooks.acme.example/posthorn"
+   * @example "https://hooks.acme.example.com/posthorn"
    */
   url: string | null;
   /**

@@ -37,7 +37,7 @@ const HEADER_BOUNDS = { entriesMax: CUSTOM_HEADERS_MAX, nameLengthMax: 256, valu
 export class CreateEndpointDto {
   /**
    * Where events are posted to: https or http, on the public internet, without user name and password.
-   * @example "https://hooks.acme.example/posthorn"
+   * @example "https://hooks.acme.example.com/posthorn"
    */
   @IsString()
   @IsPlainText()
@@ -173,7 +173,7 @@ export class CreateEndpointDto {
 export class ChangeEndpointDto {
   /**
    * The new URL. Deliveries that wait go there too.
-   * @example "https://hooks.acme.example/v2/posthorn"
+   * @example "https://hooks.acme.example.com/v2/posthorn"
    */
   @IfPresent()
   @IsString()

@@ -17,7 +17,7 @@ export class EndpointDto {
 
   /**
    * Where events are posted to.
-   * @example "https://hooks.acme.example/posthorn"
+   * @example "https://hooks.acme.example.com/posthorn"
    */
   url: string;
 

@@ -20,6 +20,7 @@ export class Connection {
   /** What the dial for the current request took; undefined when its connection was there already. */
   dialProgress: DialProgress | undefined;
   private dialing: Dial | undefined;
+  private openedAt = 0;
   private readonly client: Client;
 
   constructor(
@@ -47,6 +48,11 @@ export class Connection {
     this.client.dispatch(request, handler);
   }
 
+  /** Of its socket. */
+  ageMs(): number {
+    return performance.now() - this.openedAt;
+  }
+
   /** Ends whatever it is at: the dial, the request, the idle wait. */
   destroy(): void {
     this.dialing?.abort();
@@ -65,6 +71,7 @@ export class Connection {
     try {
       const { socket, remoteAddress } = await dialing.socket;
       this.remoteAddress = remoteAddress;
+      this.openedAt = performance.now();
       this.dialing = undefined;
       callback(null, socket);
       return;

@@ -1,7 +1,9 @@
 import net from 'node:net';
 import tls from 'node:tls';
-import { addressVerdict, classifyError, literalAddressOf } from '@app/domain';
-import type { AllowList, FailureClass } from '@app/domain';
+import type { EgressProxy } from '@app/config';
+import { classifyError, dialProblem, literalAddressOf } from '@app/domain';
+import type { AddressPolicy, FailureClass } from '@app/domain';
+import { openTunnel } from './proxy-tunnel.js';
 import type { HostResolver } from './resolver.js';
 
 /** Where one origin is: what a URL says, before any name is asked for. */
@@ -59,7 +61,9 @@ export const systemSockets: SocketOpener = {
 };
 
 export interface DialOptions {
-  readonly allow: AllowList;
+  readonly addresses: AddressPolicy;
+  /** What is dialled instead of the judged address, which it is then asked to connect us to. */
+  readonly proxy: EgressProxy | null;
   readonly connectTimeoutMs: number;
   readonly resolver: HostResolver;
   readonly sockets: SocketOpener;
@@ -68,6 +72,7 @@ export interface DialOptions {
 
 // More addresses than this behind one name are judged all, but not tried all.
 const ADDRESSES_TRIED_MAX = 8;
+const SOCKET_OPTIONS = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 };
 // Node's 250 ms cuts off receivers a hemisphere away when their name has a second address.
 const ATTEMPT_PER_ADDRESS_MS = 1000;
 
@@ -86,7 +91,9 @@ export function dial(origin: Origin, options: DialOptions): Dial {
 async function open(origin: Origin, options: DialOptions, progress: DialProgress, signal: AbortSignal) {
   const addresses = await vettedAddresses(origin, options, progress);
   if (signal.aborted) throw new DialError('internal', 'ABORTED', 'given up');
-  const socket = await connected(origin, addresses, options, progress, signal);
+  if (options.proxy !== null)
+    return throughProxy(origin, addresses, options.proxy, options, progress, signal);
+  const socket = await connected(origin, addressOptions(origin, addresses), options, progress, signal);
   const { remoteAddress } = socket;
   if (remoteAddress === undefined || socket.destroyed) {
     socket.destroy();
@@ -96,23 +103,79 @@ async function open(origin: Origin, options: DialOptions, progress: DialProgress
       'the connection was closed as soon as it was open',
     );
   }
-  if (addressVerdict(remoteAddress, options.allow) === 'forbidden') {
+  const problem = dialProblem(remoteAddress, origin.port, options.addresses);
+  if (problem !== null) {
     socket.destroy();
-    throw blocked('the connection led to an address that is not on the public internet');
+    throw refusal(problem, origin, 'the connection led');
   }
   return { socket, remoteAddress };
 }
 
-async function vettedAddresses(
-  { hostname }: Origin,
-  { allow, resolver }: DialOptions,
+/**
+ * The proxy gets an address, never a name: looked up over there, it could be another one than was judged here. TLS is spoken
+ * with the receiver, end to end. Through a proxy the far end of the socket cannot be judged a third time; the proxy's own
+ * rules are that judgement.
+ */
+async function throughProxy(
+  origin: Origin,
+  addresses: readonly string[],
+  proxy: EgressProxy,
+  options: DialOptions,
   progress: DialProgress,
+  signal: AbortSignal,
+): Promise<{ socket: net.Socket; remoteAddress: string }> {
+  progress.phase = 'connect';
+  const startedAt = performance.now();
+  const msLeft = () => Math.max(1, options.connectTimeoutMs - (performance.now() - startedAt));
+  for (const [at, address] of addresses.entries()) {
+    const [proxyAddress = proxy.hostname] = await addressesOfProxy(proxy, options);
+    const tunnel = await openTunnel(
+      options.sockets.plain({ host: proxyAddress, port: proxy.port, ...SOCKET_OPTIONS }),
+      { address, port: origin.port, authorization: proxy.authorization },
+      msLeft(),
+      signal,
+    );
+    progress.connectMs = performance.now() - startedAt;
+    if (tunnel instanceof net.Socket) {
+      if (!origin.secure) return { socket: tunnel, remoteAddress: address };
+      const within = { ...options, connectTimeoutMs: msLeft() };
+      return {
+        socket: await connected(origin, { socket: tunnel }, within, progress, signal),
+        remoteAddress: address,
+      };
+    }
+    const mayTryNext = tunnel.failure === 'proxy_failed' && at + 1 < addresses.length && !signal.aborted;
+    if (!mayTryNext) throw new DialError(tunnel.failure, tunnel.code, tunnel.message);
+  }
+  throw new Error('Bug: no address to connect to');
+}
+
+/** The operator's own: not judged, and dialled as a proxy only. */
+async function addressesOfProxy(
+  { hostname }: EgressProxy,
+  { resolver }: DialOptions,
 ): Promise<readonly string[]> {
   const literal = literalAddressOf(hostname);
+  if (literal !== undefined) return [literal];
+  return resolver.resolve(withoutRootDot(hostname)).catch((error: unknown) => {
+    throw new DialError(
+      'proxy_failed',
+      codeOf(error),
+      `the egress proxy could not be looked up: ${codeOf(error)}`,
+    );
+  });
+}
+
+async function vettedAddresses(
+  origin: Origin,
+  { addresses: policy, resolver }: DialOptions,
+  progress: DialProgress,
+): Promise<readonly string[]> {
+  const { hostname, port } = origin;
+  const literal = literalAddressOf(hostname);
   if (literal !== undefined) {
-    if (addressVerdict(literal, allow) === 'forbidden') {
-      throw blocked('the URL names an address that is not on the public internet');
-    }
+    const problem = dialProblem(literal, port, policy);
+    if (problem !== null) throw refusal(problem, origin, 'the URL leads');
     return [literal];
   }
   const startedAt = performance.now();
@@ -130,16 +193,18 @@ async function vettedAddresses(
     progress.dnsMs = performance.now() - startedAt;
   }
   if (addresses.length === 0) throw new DialError('dns_nxdomain', 'ENODATA', `${hostname} has no address`);
-  if (addresses.some((address) => addressVerdict(address, allow) === 'forbidden')) {
+  for (const address of addresses) {
+    const problem = dialProblem(address, port, policy);
     // Which address is not said: the customer knows their zone, and a stranger should not learn our network by asking.
-    throw blocked(`${hostname} resolves to an address that is not on the public internet`);
+    if (problem !== null) throw refusal(problem, origin, `${hostname} leads`);
   }
   return addresses.slice(0, ADDRESSES_TRIED_MAX);
 }
 
+/** `to`: addresses for a socket of its own, or a tunnel that is open. */
 function connected(
   origin: Origin,
-  addresses: readonly string[],
+  to: ReturnType<typeof addressOptions> | { socket: net.Socket },
   { sockets, connectTimeoutMs, secureContext }: DialOptions,
   progress: DialProgress,
   signal: AbortSignal,
@@ -147,30 +212,28 @@ function connected(
   return new Promise((resolve, reject) => {
     progress.phase = 'connect';
     const startedAt = performance.now();
-    const host = withoutRootDot(origin.hostname);
-    const to = {
-      port: origin.port,
-      noDelay: true,
-      keepAlive: true,
-      keepAliveInitialDelay: 60_000,
+    const options = {
+      ...SOCKET_OPTIONS,
       highWaterMark: origin.secure ? 16_384 : 65_536,
-      ...addressOptions(host, addresses),
+      ...to,
+      port: origin.port,
     };
     const socket = origin.secure
       ? sockets.secure({
-          ...to,
+          ...options,
           secureContext,
           // No session is resumed: a resumed one skips the certificate, which may have expired or been taken away since.
-          servername: literalAddressOf(origin.hostname) === undefined ? host : '',
+          servername: literalAddressOf(origin.hostname) === undefined ? withoutRootDot(origin.hostname) : '',
           ALPNProtocols: ['http/1.1'],
           rejectUnauthorized: true, // said aloud, so that NODE_TLS_REJECT_UNAUTHORIZED=0 changes nothing
         })
-      : sockets.plain(to);
+      : sockets.plain(options);
 
     // Stays for the socket's life: between here and undici's own listener an error must not be nobody's.
     socket.on('error', () => {});
 
-    let tcpAt: number | undefined;
+    let tcpAt = 'socket' in to ? startedAt : undefined;
+    if (tcpAt !== undefined) progress.phase = 'tls';
     socket.once('connect', () => {
       tcpAt = performance.now();
       progress.connectMs = tcpAt - startedAt;
@@ -228,11 +291,11 @@ function connected(
 }
 
 /** A literal is dialled as it is; a name through a lookup that answers only with what was vetted. */
-function addressOptions(host: string, addresses: readonly string[]) {
+function addressOptions(origin: Origin, addresses: readonly string[]) {
   const vetted = addresses.map((address) => ({ address, family: net.isIP(address) }));
   if (vetted.length === 1) return { host: vetted[0].address };
   return {
-    host,
+    host: withoutRootDot(origin.hostname),
     autoSelectFamily: true,
     autoSelectFamilyAttemptTimeout: ATTEMPT_PER_ADDRESS_MS,
     lookup: ((_host, _options, callback) => {
@@ -241,8 +304,14 @@ function addressOptions(host: string, addresses: readonly string[]) {
   };
 }
 
-function blocked(message: string): DialError {
-  return new DialError('blocked_address', 'BLOCKED_ADDRESS', message);
+function refusal(problem: 'blocked_address' | 'blocked_port', { port }: Origin, what: string): DialError {
+  return problem === 'blocked_address'
+    ? new DialError(problem, 'BLOCKED_ADDRESS', `${what} to an address that is not on the public internet`)
+    : new DialError(
+        problem,
+        'BLOCKED_PORT',
+        `${what} to port ${port}, which is not one that events are delivered to`,
+      );
 }
 
 /** `hooks.example.com.` is the same host, but neither SNI nor a certificate has the dot. */

@@ -6,20 +6,26 @@ import net from 'node:net';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import { gzipSync } from 'node:zlib';
-import { parseCidrs, NO_CIDRS } from '@app/domain';
+import { parseCidrs, PUBLIC_ONLY } from '@app/domain';
+import type { UrlPolicy } from '@app/domain';
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemSockets } from './guarded-dial.js';
 import { HttpSender } from './http-sender.js';
 import type { HttpSenderOptions, SendRequest, SendResult } from './http-sender.js';
 
-const LOOPBACK = parseCidrs('127.0.0.0/8');
+// Names here are of .test, and most receivers speak http.
+const PUBLIC: UrlPolicy = { addresses: PUBLIC_ONLY, hosts: ['*.test'], http: true };
+const LOOPBACK = allowing('127.0.0.0/8');
+function allowing(networks: string): UrlPolicy {
+  return { ...PUBLIC, addresses: { ...PUBLIC_ONLY, allow: parseCidrs(networks) } };
+}
 const cleanUps: (() => unknown)[] = [];
 afterEach(async () => {
   for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
 });
 
 function senderWith(options: Partial<HttpSenderOptions> = {}): HttpSender {
-  const sender = new HttpSender({ allow: LOOPBACK, ...options });
+  const sender = new HttpSender({ policy: LOOPBACK, ...options });
   cleanUps.push(() => sender.destroy());
   return sender;
 }
@@ -504,7 +510,7 @@ describe('addresses', () => {
   ])('a literal is refused without a lookup and without a socket: %s', async (url) => {
     const { dialled, sockets } = recorded();
     const resolver = { resolve: () => Promise.reject(new Error('a literal was looked up')) };
-    const sender = senderWith({ allow: NO_CIDRS, sockets, resolver });
+    const sender = senderWith({ policy: PUBLIC, sockets, resolver });
     const result = await post(url, { sender });
     expect(result).toMatchObject({ failure: 'blocked_address', timings: { dnsMs: null, connectMs: null } });
     expect(dialled).toEqual([]);
@@ -561,7 +567,7 @@ describe('addresses', () => {
     const port = Number(new URL(url).port);
     // As a transparent proxy or a NAT would: asked for a public address, connected to this machine.
     const sockets = { ...systemSockets, plain: () => net.connect(port, '127.0.0.1') };
-    const sender = senderWith({ allow: NO_CIDRS, sockets, resolver: answers('93.184.216.34') });
+    const sender = senderWith({ policy: PUBLIC, sockets, resolver: answers('93.184.216.34') });
     expect(await post('http://hooks.test/', { sender })).toMatchObject({ failure: 'blocked_address' });
     expect(bytes).toBe(0);
   });
@@ -611,7 +617,7 @@ describe('a connection that does not open', () => {
 
   it('is given up after the connect timeout', async () => {
     const sender = senderWith({ sockets: never, connectTimeoutMs: 200 });
-    const result = await post('http://127.0.0.1:9/', { sender });
+    const result = await post('http://127.0.0.1:8009/', { sender });
     expect(result).toMatchObject({
       failure: 'connect_timeout',
       failureDetail: 'no connection within 200 ms',
@@ -622,7 +628,7 @@ describe('a connection that does not open', () => {
   it('or at the deadline, and then sends nothing', async () => {
     let socket: net.Socket | undefined;
     const sockets = { ...systemSockets, plain: () => (socket = new net.Socket()) };
-    const result = await post('http://127.0.0.1:9/', { sender: senderWith({ sockets }), deadlineMs: 100 });
+    const result = await post('http://127.0.0.1:8009/', { sender: senderWith({ sockets }), deadlineMs: 100 });
     expect(result.failure).toBe('connect_timeout');
     await new Promise((resolve) => setImmediate(resolve));
     expect(socket!.destroyed).toBe(true);
@@ -637,7 +643,7 @@ describe('a connection that does not open', () => {
   ])('%s: %s', async (code, failure) => {
     const plain = () =>
       new net.Socket().destroy(Object.assign(new Error(`connect ${code} 10.9.8.7`), { code }));
-    const result = await post('http://127.0.0.1:9/', {
+    const result = await post('http://127.0.0.1:8009/', {
       sender: senderWith({ sockets: { ...systemSockets, plain } }),
     });
     expect(result).toMatchObject({ failure, failureDetail: `connect: ${code}` });

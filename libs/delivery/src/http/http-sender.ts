@@ -1,6 +1,7 @@
 import tls from 'node:tls';
-import { classifyError, classifyStatus } from '@app/domain';
-import type { AllowList, FailureClass } from '@app/domain';
+import type { EgressProxy } from '@app/config';
+import { checkEndpointUrl, classifyError, classifyStatus } from '@app/domain';
+import type { FailureClass, UrlPolicy, UrlProblemCode } from '@app/domain';
 import { errors } from 'undici';
 import type { Dispatcher } from 'undici';
 import type { Connection } from './connection.js';
@@ -13,8 +14,9 @@ import { keptHeaders } from './response-headers.js';
 import type { ReceivedHeaders } from './response-headers.js';
 
 export interface HttpSenderOptions {
-  /** Networks that may be dialled though they are not public. */
-  readonly allow: AllowList;
+  /** What may be dialled: each URL is judged anew for each request. */
+  readonly policy: UrlPolicy;
+  readonly proxy?: EgressProxy | null;
   /** TCP and TLS together; DNS has its own bound. */
   readonly connectTimeoutMs?: number;
   /** Sent when the request names none. */
@@ -28,6 +30,8 @@ export interface HttpSenderOptions {
    * (one integration vendor, a thousand endpoints) is slowed by its endpoints' lanes, not here.
    */
   readonly connectionsPerOriginMax?: number;
+  /** A connection is not used for longer: a name that has moved is noticed, and judged again. */
+  readonly connectionAgeMaxMs?: number;
   readonly resolver?: HostResolver;
   readonly sockets?: SocketOpener;
   /** Trusted beside Node's own roots, PEM. */
@@ -68,6 +72,8 @@ export interface SendResult {
 }
 
 const CONNECT_TIMEOUT_MS = 5000;
+// As long as a name's address is commonly kept. A busy receiver pays a handshake every two minutes.
+const CONNECTION_AGE_MAX_MS = 120_000;
 const RESPONSE_BYTES_MAX = 16_384;
 const BODY_TIMEOUT_MS = 2000;
 const CONNECTIONS_PER_ORIGIN_MAX = 256;
@@ -80,6 +86,22 @@ interface Target {
   readonly path: string;
   readonly originUrl: string;
 }
+
+interface Refusal {
+  readonly code: UrlProblemCode;
+  readonly message: string;
+}
+
+/** A URL that would be refused today: an old row, or a policy that has changed. Nothing is looked up for it. */
+const FAILURE_OF: Record<UrlProblemCode, FailureClass> = {
+  url_too_long: 'config_invalid',
+  url_malformed: 'config_invalid',
+  url_scheme: 'config_invalid',
+  url_userinfo: 'config_invalid',
+  url_host: 'blocked_address',
+  url_blocked_address: 'blocked_address',
+  url_port: 'blocked_port',
+};
 
 /**
  * The only code that dials a customer's URL. One POST, no redirect followed, nothing decompressed; everything bounded by
@@ -100,7 +122,8 @@ export class HttpSender {
 
   constructor(private readonly options: HttpSenderOptions) {
     this.dialOptions = {
-      allow: options.allow,
+      addresses: options.policy.addresses,
+      proxy: options.proxy ?? null,
       connectTimeoutMs: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
       resolver: options.resolver ?? new DnsResolver(),
       sockets: options.sockets ?? systemSockets,
@@ -120,8 +143,7 @@ export class HttpSender {
     return new Promise((resolve) => {
       const startedAt = performance.now();
       const target = this.targetOf(request.url);
-      if (target === undefined)
-        return resolve(refused(startedAt, 'config_invalid', 'not an http or https URL'));
+      if ('message' in target) return resolve(refused(startedAt, FAILURE_OF[target.code], target.message));
       if (this.destroyed || request.signal?.aborted)
         return resolve(refused(startedAt, 'internal', 'shutting down'));
       const exchange = new Exchange(startedAt, request, target.path, this.headersOf(request), this.limits);
@@ -147,11 +169,12 @@ export class HttpSender {
     return { ...headers, 'user-agent': userAgent };
   }
 
-  private targetOf(url: string): Target | undefined {
+  private targetOf(url: string): Target | Refusal {
     const known = this.targets.get(url);
     if (known !== undefined) return known;
-    const parsed = URL.parse(url);
-    if (parsed === null || (parsed.protocol !== 'https:' && parsed.protocol !== 'http:')) return undefined;
+    const check = checkEndpointUrl(url, this.options.policy);
+    if (!check.ok) return check;
+    const parsed = new URL(check.url);
     const target: Target = { path: parsed.pathname + parsed.search, originUrl: parsed.origin };
     if (this.targets.size >= TARGETS_MAX) this.targets.clear();
     this.targets.set(url, target);
@@ -167,7 +190,10 @@ export class HttpSender {
         { secure, hostname, port: port === '' ? (secure ? 443 : 80) : Number(port) },
         originUrl,
         this.dialOptions,
-        this.options.connectionsPerOriginMax ?? CONNECTIONS_PER_ORIGIN_MAX,
+        {
+          connectionsMax: this.options.connectionsPerOriginMax ?? CONNECTIONS_PER_ORIGIN_MAX,
+          ageMaxMs: this.options.connectionAgeMaxMs ?? CONNECTION_AGE_MAX_MS,
+        },
         (empty) => {
           if (this.pools.get(originUrl) === empty) this.pools.delete(originUrl);
         },

@@ -5,7 +5,7 @@ import type { DialOptions, Origin } from './guarded-dial.js';
 export type Taker = (connection: Connection) => void;
 
 /**
- * The connections to one origin: as few as its requests in flight, never more than `connectionsMax`, the last used first
+ * The connections to one origin: as few as its requests in flight, never more than `bounds.connectionsMax`, the last used first
  * so that the rest can close. Who finds none free waits in line.
  */
 export class OriginPool {
@@ -17,7 +17,7 @@ export class OriginPool {
     private readonly origin: Origin,
     private readonly url: string,
     private readonly dialOptions: DialOptions,
-    private readonly connectionsMax: number,
+    private readonly bounds: { connectionsMax: number; ageMaxMs: number },
     private readonly onEmpty: (pool: OriginPool) => void,
   ) {}
 
@@ -25,7 +25,7 @@ export class OriginPool {
   take(taker: Taker): void {
     const connection = this.idle.pop();
     if (connection !== undefined) taker(connection);
-    else if (this.open.size < this.connectionsMax) taker(this.opened());
+    else if (this.open.size < this.bounds.connectionsMax) taker(this.opened());
     else this.line.add(taker);
   }
 
@@ -34,10 +34,11 @@ export class OriginPool {
   }
 
   /**
-   * `reusable` false unless its request ended as HTTP ends. Anything else is closed and never handed on: undici would fail
-   * the next request with the error of the last one's dial.
+   * `ended` as HTTP ends. Anything else is closed and never handed on: undici would fail the next request with the error of
+   * the last one's dial. Closed too when it is old: its name may lead elsewhere by now.
    */
-  release(connection: Connection, reusable: boolean): void {
+  release(connection: Connection, ended: boolean): void {
+    const reusable = ended && connection.ageMs() < this.bounds.ageMaxMs;
     if (!reusable) {
       this.open.delete(connection);
       connection.destroy();

@@ -12,21 +12,31 @@ import {
   isEventTypePattern,
   rateLimitProblems,
   retryPolicyProblems,
-  type AllowList,
   type RateLimit,
   type RetryPolicyInput,
+  type UrlPolicy,
 } from '@app/domain';
 import { InvalidSecretError, parseSecret } from '@app/signing';
 
 /** The form that is stored, signed for and dialled. @throws Problem invalid_endpoint_url */
-export function checkUrl(raw: string, allow: AllowList): string {
+export function checkUrl(raw: string, policy: UrlPolicy): string {
   // Also refuses a literal address that is not public; names are checked when they are dialled, with what they then mean.
-  const check = checkEndpointUrl(raw, allow);
+  const check = checkEndpointUrl(raw, policy);
   if (check.ok) return check.url;
   throw new Problem('invalid_endpoint_url', check.message, {
     errors: [{ pointer: '/url', detail: check.message }],
     ...(check.code === 'url_too_long' ? { limit: URL_LENGTH_MAX } : {}),
   });
+}
+
+/** Also a stored one may be refused: it is older than a rule, or the policy has changed. @throws Problem invalid_endpoint_url */
+export function checkStoredUrl(url: string, policy: UrlPolicy): void {
+  const check = checkEndpointUrl(url, policy);
+  if (!check.ok)
+    throw new Problem(
+      'invalid_endpoint_url',
+      `Nothing can be sent to the URL that the endpoint has. ${check.message} Change it first.`,
+    );
 }
 
 /** The patterns without repetitions. @throws Problem invalid_request */

@@ -1,5 +1,5 @@
 import { ENDPOINTS_PER_SUBSCRIBER_MAX, Problem, type Scope } from '@app/contracts';
-import type { AllowList } from '@app/domain';
+import type { UrlPolicy } from '@app/domain';
 import { generateSecret } from '@app/signing';
 import {
   endpointSecretsRepository,
@@ -12,7 +12,7 @@ import {
 } from '@app/persistence';
 import type { Ids } from '../ids.js';
 import { mergeMetadata, type TextsChange } from '../metadata.js';
-import { checkHeaders, checkPatterns, checkSecret, checkUrl } from './checks.js';
+import { checkHeaders, checkPatterns, checkSecret, checkStoredUrl, checkUrl } from './checks.js';
 import { mergeHeaders } from './headers.js';
 import { checkPolicies, DEFAULT_POLICIES, windowForRate, type PoliciesWanted } from './policies.js';
 
@@ -49,7 +49,7 @@ const TIMEOUT_SECONDS_DEFAULT = 15;
 export class Endpoints {
   constructor(
     private readonly ids: Ids,
-    private readonly allow: AllowList,
+    private readonly policy: UrlPolicy,
   ) {}
 
   /** @throws Problem not_found, also for one that the scope must not know of */
@@ -72,6 +72,11 @@ export class Endpoints {
     );
   }
 
+  /** Before something is sent to it by hand. @throws Problem invalid_endpoint_url */
+  mayBeSentTo({ url }: Pick<EndpointRow, 'url'>): void {
+    checkStoredUrl(url, this.policy);
+  }
+
   /** Answers the endpoint and its secret, which the answer to this call shows. */
   async register(
     tx: Tx,
@@ -79,7 +84,7 @@ export class Endpoints {
     subscriberReference: string,
     wanted: NewEndpointWanted,
   ): Promise<{ endpoint: EndpointRow; secret: string }> {
-    const url = checkUrl(wanted.url, this.allow);
+    const url = checkUrl(wanted.url, this.policy);
     const eventTypes = checkPatterns(wanted.eventTypes ?? ['*']);
     const headers = checkHeaders(wanted.headers ?? {});
     const secret = wanted.secret === undefined ? generateSecret(this.ids.random) : checkSecret(wanted.secret);
@@ -129,7 +134,7 @@ export class Endpoints {
     change: EndpointChange,
   ): Promise<EndpointRow> {
     const before = await this.lock(tx, scope, reference);
-    const url = change.url === undefined ? before.url : checkUrl(change.url, this.allow);
+    const url = change.url === undefined ? before.url : checkUrl(change.url, this.policy);
     const policies = await checkPolicies(tx, before, change);
     await endpointsRepository.update(tx, before.subscriberId, before.id, {
       url,
