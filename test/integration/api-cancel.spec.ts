@@ -20,7 +20,7 @@ beforeAll(async () => {
   await call('POST', '/v1/event-types', { name: 'a.b' });
   acme = (await call('POST', '/v1/subscribers', { name: 'Acme', externalId: 'acme' })).body.id;
   await call('POST', '/v1/subscribers', { name: 'Other', externalId: 'other' });
-  const made = await call('POST', '/v1/subscribers/acme/endpoints', { url: 'http://127.0.0.1:9/' });
+  const made = await call('POST', '/v1/subscribers/acme/endpoints', { url: 'http://127.0.0.1:8009/' });
   endpoint = fromPublicId('ep', made.body.id)!;
   client = new pg.Client({ connectionString: fixture.databaseUrl });
   await client.connect();

@@ -24,7 +24,7 @@ beforeAll(async () => {
 afterAll(() => fixture?.stop());
 beforeEach(async () => {
   if (base) await call('DELETE', base);
-  const made = await call('POST', '/v1/subscribers/acme/endpoints', { url: 'http://127.0.0.1:9/' });
+  const made = await call('POST', '/v1/subscribers/acme/endpoints', { url: 'http://127.0.0.1:8009/' });
   endpoint = fromPublicId('ep', made.body.id)!;
   base = `/v1/subscribers/${acme}/endpoints/${made.body.id}`;
 });

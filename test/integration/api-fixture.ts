@@ -15,7 +15,7 @@ export function configFor(url: string, more: NodeJS.ProcessEnv = {}) {
     PORT: '0',
     POSTHORN_ADMIN_KEY: ADMIN_KEY,
     POSTHORN_ALLOW_CIDRS: '127.0.0.0/8',
-    POSTHORN_ALLOW_HOSTS: '*.example',
+    POSTHORN_ALLOW_HOSTS: '*.example,*.test',
     DANGEROUS_ALLOW_LOSSY_DATABASE: 'true',
     LOG_LEVEL: 'silent',
     // Tests of wrong keys are many, and all from one address.

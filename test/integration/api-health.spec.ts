@@ -23,7 +23,7 @@ beforeAll(async () => {
 afterAll(() => fixture?.stop());
 
 async function newEndpoint(more: object = {}) {
-  const url = 'http://127.0.0.1:9/';
+  const url = 'http://127.0.0.1:8009/';
   const { body } = await call('POST', '/v1/subscribers/acme/endpoints', {
     url,
     eventTypes: ['x.y'],

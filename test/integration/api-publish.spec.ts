@@ -14,7 +14,7 @@ beforeAll(async () => {
   });
   await fixture.call('POST', '/v1/subscribers', { name: 'Acme', externalId: 'acme' });
   await fixture.call('POST', '/v1/subscribers/acme/endpoints', {
-    url: 'http://127.0.0.1:9/',
+    url: 'http://127.0.0.1:8009/',
     eventTypes: ['invoice.*'],
   });
 });
@@ -175,7 +175,7 @@ describe('the envelope', () => {
       fixture.call('POST', '/v1/events', { subscriber: 'quiet', type: 'invoice.paid', data: 1 });
     expect((await publishQuietly()).body).toMatchObject({ deliveries: 0, note: 'no_matching_endpoint' });
     const { body: endpoint } = await fixture.call('POST', '/v1/subscribers/quiet/endpoints', {
-      url: 'http://127.0.0.1:9/',
+      url: 'http://127.0.0.1:8009/',
     });
     await fixture.call('POST', `/v1/subscribers/quiet/endpoints/${endpoint.id}/disable`);
     const answer = await publishQuietly();

@@ -18,7 +18,7 @@ beforeAll(async () => {
   await call('POST', '/v1/event-types', { name: 'invoice.paid' });
   acme = (await call('POST', '/v1/subscribers', { name: 'Acme', externalId: 'acme' })).body;
   other = (await call('POST', '/v1/subscribers', { name: 'Other', externalId: 'other' })).body;
-  const url = 'http://127.0.0.1:9/hook';
+  const url = 'http://127.0.0.1:8009/hook';
   endpoint = (await call('POST', `/v1/subscribers/acme/endpoints`, { url, eventTypes: ['*'] })).body;
   await call('POST', `/v1/subscribers/other/endpoints`, { url, eventTypes: ['*'] });
 });
@@ -121,7 +121,7 @@ describe('sending again', () => {
     expect(shown.body).toMatchObject({
       event: { data: '{"amount":1}' },
       request: { method: 'POST', body: expect.stringMatching(/^\{"id":"evt_.*,"data":\{"amount":1\}\}$/) },
-      endpoint: { id: endpoint.id, url: 'http://127.0.0.1:9/hook', stopped: null },
+      endpoint: { id: endpoint.id, url: 'http://127.0.0.1:8009/hook', stopped: null },
       timeline: [
         { id: null, n: 1, status: 'pending', reason: expect.any(String), dueAt: expect.any(String) },
       ],

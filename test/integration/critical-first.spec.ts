@@ -21,7 +21,7 @@ beforeAll(async () => {
   road = await startPipeline(database, created.url);
 });
 beforeEach(async () => {
-  customer = await registerSubscriber(database, ['http://127.0.0.1:9/']);
+  customer = await registerSubscriber(database, ['http://127.0.0.1:8009/']);
   await database.query('UPDATE lanes SET window_size = 2 WHERE endpoint_id = $1', [customer.endpointIds[0]]);
 });
 afterAll(async () => {

@@ -27,7 +27,7 @@ beforeAll(async () => {
   ({ drop } = created);
   database = await openDatabase(created.url);
   road = await startPipeline(database, created.url);
-  fixture = await registerSubscriber(database, ['http://127.0.0.1:9/']);
+  fixture = await registerSubscriber(database, ['http://127.0.0.1:8009/']);
   await database.query(
     `INSERT INTO subscribers (id, external_id, name) SELECT gen_random_uuid(), 'other-' || n, 'x' FROM generate_series(1, 20000) n`,
   );
@@ -113,7 +113,7 @@ it('picks held deliveries from both ends of a backlog, and reads no more than it
 });
 
 it('finds what is pending without reading what is over', async () => {
-  const done = await registerSubscriber(database, ['http://127.0.0.1:9/']);
+  const done = await registerSubscriber(database, ['http://127.0.0.1:8009/']);
   const [endpointId] = done.endpointIds;
   const events = Array.from({ length: 1000 }, () => anEvent(done.subscriberId));
   await road.accept.accept({ scope: STAFF, events, idempotency: null });
@@ -130,7 +130,7 @@ it('finds what is pending without reading what is over', async () => {
 });
 
 it('finds the first of an ordering key behind a thousand others', async () => {
-  const ordered = await registerSubscriber(database, ['http://127.0.0.1:9/']);
+  const ordered = await registerSubscriber(database, ['http://127.0.0.1:8009/']);
   const [endpointId] = ordered.endpointIds;
   await database.query('UPDATE endpoints SET ordered = true WHERE id = $1', [endpointId]);
   const events = Array.from({ length: 1000 }, (_, n) =>
@@ -149,7 +149,7 @@ it('refuses the events of a batch that fan out beyond one transaction, and takes
   for (let n = 0; n < 500; n++) {
     const id = newId(Date.now(), systemRandom);
     await database.query(
-      `WITH e AS (INSERT INTO endpoints (id, subscriber_id, url, event_types) VALUES ($1, $2, 'http://127.0.0.1:9/', '{*}') RETURNING 1)
+      `WITH e AS (INSERT INTO endpoints (id, subscriber_id, url, event_types) VALUES ($1, $2, 'http://127.0.0.1:8009/', '{*}') RETURNING 1)
        SELECT * FROM e`,
       [id, subscriberId],
     );

@@ -13,8 +13,8 @@ const DETAILS: Partial<Record<ErrorCode, Problem>> = {
   invalid_cursor: new Problem('invalid_cursor', 'Use the nextCursor of the page before, as it is.', {
     errors: [{ pointer: 'cursor', detail: 'is not a cursor of this list' }],
   }),
-  invalid_endpoint_url: new Problem('invalid_endpoint_url', 'The URL must start with https:// or http://.', {
-    errors: [{ pointer: '/url', detail: 'The URL must start with https:// or http://.' }],
+  invalid_endpoint_url: new Problem('invalid_endpoint_url', 'The URL must start with https://.', {
+    errors: [{ pointer: '/url', detail: 'The URL must start with https://.' }],
   }),
   unknown_event_type: new Problem(
     'unknown_event_type',

@@ -36,7 +36,7 @@ const HEADER_BOUNDS = { entriesMax: CUSTOM_HEADERS_MAX, nameLengthMax: 256, valu
 /** An endpoint to register. */
 export class CreateEndpointDto {
   /**
-   * Where events are posted to: https or http, on the public internet, without user name and password.
+   * Where events are posted to: https, a name or address of the public internet, no user name or password. Stored and shown as it is used: lower case, punycode, without a fragment.
    * @example "https://hooks.acme.example.com/posthorn"
    */
   @IsString()

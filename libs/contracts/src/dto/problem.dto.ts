@@ -8,7 +8,7 @@ export class FieldProblemDto {
 
   /**
    * What would be right.
-   * @example "must start with https:// or http://"
+   * @example "must start with https://"
    */
   detail: string;
 }
