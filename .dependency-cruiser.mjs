@@ -1,5 +1,5 @@
 /** The layout of design.md as rules. test/integration/layout.spec.ts plants a fault for each and sees it found. */
-const PURE = '^libs/(contracts|domain|signing)/';
+const PURE = '^libs/(contracts|domain|signing|sealing)/';
 const TECH = '^libs/(config|observability|persistence|queue|embedded-postgres)/';
 const STAGE = '^libs/(endpoints|ingest|delivery|console)/';
 

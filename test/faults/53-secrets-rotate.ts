@@ -5,6 +5,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { fromPublicId } from '@app/domain';
 import { verify } from '@app/signing';
+import { storedSecrets } from '../support/keks.js';
 import type { FaultRow } from './fault-row.js';
 
 const OVERLAP_SECONDS = 2;
@@ -56,15 +57,7 @@ export const row: FaultRow = {
     // A third of all requests fails: that lane's window is small, and what it holds takes a while.
     await context.settled(120_000);
 
-    const secrets = await context.tables.rows<{
-      endpoint: string;
-      secret: string;
-      from: Date;
-      until: Date | null;
-    }>(
-      `SELECT e.url AS endpoint, s.secret, s.created_at AS "from", nullif(s.expires_at, 'infinity') AS until
-         FROM endpoint_secrets s JOIN endpoints e ON e.id = s.endpoint_id`,
-    );
+    const secrets = await storedSecrets(context.tables);
     const attempts = await context.tables.rows<{ key: string; startedAt: Date }>(
       `SELECT delivery_id || ' ' || n AS key, started_at AS "startedAt" FROM attempts`,
     );
@@ -75,8 +68,8 @@ export const row: FaultRow = {
       const at = startedAt.get(key)!;
       const now = new Date(Number(headers['webhook-timestamp']) * 1000);
       const holds = (secret: string): boolean => verify(headers, body, [secret], { now }).ok;
-      const own = secrets.filter((each) => each.endpoint.endsWith(path));
-      for (const { secret, from, until } of own) {
+      const own = secrets.filter((each) => each.url.endsWith(path));
+      for (const { secret, createdAt: from, expiresAt: until } of own) {
         const endsAt = until?.getTime() ?? Infinity;
         const mustSign = from.getTime() < at - LOADED_MS_MAX && endsAt > at + CLOCKS_MS_MAX;
         const mustNot = endsAt < at - LOADED_MS_MAX;

@@ -1,6 +1,7 @@
 import { FAILURES, fromPublicId } from '@app/domain';
 import { verify } from '@app/signing';
 import { sha256 } from '../support/fixtures.js';
+import { storedSecrets } from '../support/keks.js';
 import { runCli } from '../support/processes.js';
 import type { JournalEntry } from '../support/receiver/journal.js';
 import type { Tables } from '../support/tables.js';
@@ -116,12 +117,7 @@ async function deliveredIsInTheJournal(tables: Tables, requests: Map<string, Jou
   const delivered = await tables.rows<{ id: string; endpoint_id: string; url: string }>(
     `SELECT d.id, d.endpoint_id, e.url FROM deliveries d JOIN endpoints e ON e.id = d.endpoint_id WHERE d.status = 'delivered'`,
   );
-  const secrets = Map.groupBy(
-    await tables.rows<{ endpoint_id: string; secret: string }>(
-      'SELECT endpoint_id, secret FROM endpoint_secrets',
-    ),
-    (row) => row.endpoint_id,
-  );
+  const secrets = Map.groupBy(await storedSecrets(tables), (row) => row.endpointId);
   const taken = new Map(
     [...requests].map(([id, entries]) => [fromPublicId('dlv', id), entries.filter(wasTaken)]),
   );

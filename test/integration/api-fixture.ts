@@ -5,6 +5,7 @@ import { ApiKeys } from '@app/endpoints';
 import { createLogger } from '@app/observability';
 import { createApi, type Api } from '../../apps/api/src/create-api.js';
 import { createTestDatabase } from '../support/database.js';
+import { TEST_KEKS } from '../support/keks.js';
 
 export const ADMIN_KEY = 'ph_test_admin_0123456789abcdef0123456789';
 
@@ -16,6 +17,7 @@ export function configFor(url: string, more: NodeJS.ProcessEnv = {}) {
     POSTHORN_ADMIN_KEY: ADMIN_KEY,
     POSTHORN_ALLOW_CIDRS: '127.0.0.0/8',
     POSTHORN_ALLOW_HOSTS: '*.example,*.test',
+    POSTHORN_KEKS: TEST_KEKS,
     DANGEROUS_ALLOW_LOSSY_DATABASE: 'true',
     LOG_LEVEL: 'silent',
     // Tests of wrong keys are many, and all from one address.

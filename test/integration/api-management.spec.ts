@@ -150,10 +150,16 @@ describe('endpoints', () => {
       timeoutSeconds: 30,
       url: made.body.url,
     });
-    const [row] = await fixture.api.database.query<{ headers: object }>(
-      `SELECT headers FROM endpoints WHERE headers ? 'x-c'`,
+    const { database } = fixture.api;
+    const [row] = await database.query<{ id: string; subscriberId: string; headers: object }>(
+      `SELECT id, subscriber_id AS "subscriberId", headers FROM endpoints WHERE headers ? 'x-c'`,
     );
-    expect(row.headers).toEqual({ 'X-A': 'one', 'X-B': 'three', 'x-c': 'four' });
+    expect(row.headers).toEqual({ 'X-A': '', 'X-B': '', 'x-c': '' });
+    expect(await endpointsRepository.openHeaders(database, row)).toEqual({
+      'X-A': 'one',
+      'X-B': 'three',
+      'x-c': 'four',
+    });
 
     expect((await fixture.call('DELETE', path)).status).toBe(204);
     expect((await fixture.call('GET', path)).status).toBe(404);

@@ -1,14 +1,15 @@
 import { createHash } from 'node:crypto';
 import { newId, systemRandom } from '@app/domain';
 import type { AcceptableEvent } from '@app/ingest';
-import { createDataSource, Database } from '@app/persistence';
+import { createDataSource, Database, endpointSecretsRepository } from '@app/persistence';
 import { generateSecret } from '@app/signing';
+import { testKeyring } from './keks.js';
 
 /** A pool on this database, as the processes make it. */
 export async function openDatabase(url: string): Promise<Database> {
   const dataSource = createDataSource({ url, applicationName: 'posthorn-test', poolMax: 10 });
   await dataSource.initialize();
-  return new Database(dataSource);
+  return new Database(dataSource, systemRandom, testKeyring());
 }
 
 export interface Fixture {
@@ -44,9 +45,8 @@ export async function registerSubscriber(database: Database, urls: string[]): Pr
       endpointId,
       subscriberId,
     ]);
-    await database.query(
-      'INSERT INTO endpoint_secrets (id, subscriber_id, endpoint_id, secret) VALUES ($1, $2, $3, $4)',
-      [id(), subscriberId, endpointId, secret],
+    await database.transaction((tx) =>
+      endpointSecretsRepository.insert(tx, { id: id(), subscriberId, endpointId, secret }),
     );
   }
   return { subscriberId, externalId, endpointIds, secret };

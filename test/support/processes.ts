@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { createClient, type PosthornClient } from './client.js';
+import { TEST_KEKS } from './keks.js';
 import { runProcess, startProcess, type Exit, type Launch, type RunningProcess } from './running-process.js';
 
 export type { Exit, Launch, RunningProcess } from './running-process.js';
@@ -39,6 +40,7 @@ const FOR_TESTS = {
   POSTHORN_ALLOW_CIDRS: '127.0.0.0/8',
   // Names that a name server of the test's own answers for.
   POSTHORN_ALLOW_HOSTS: '*.test',
+  POSTHORN_KEKS: TEST_KEKS,
   DANGEROUS_ALLOW_LOSSY_DATABASE: 'true',
   POSTHORN_RATE_LIMIT_KEY: '0',
   POSTHORN_RATE_LIMIT_ADDRESS: '0',
@@ -96,7 +98,7 @@ export function runCli(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
 ): Promise<Exit & { output: string }> {
-  return runProcess('apps/cli/src/main.js', args, env);
+  return runProcess('apps/cli/src/main.js', args, { POSTHORN_KEKS: TEST_KEKS, ...env });
 }
 
 export async function migrateDatabase(databaseUrl: string): Promise<void> {

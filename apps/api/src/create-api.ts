@@ -1,4 +1,4 @@
-import { describeConfig, type Config } from '@app/config';
+import { describeConfig, loadKeyring, type Config } from '@app/config';
 import { systemClock, systemRandom, type Clock, type Random } from '@app/domain';
 import { ensureAdminKey } from '@app/endpoints';
 import { createLogger, Metrics, type Logger } from '@app/observability';
@@ -50,6 +50,7 @@ export async function createApi(config: Config, overrides: ApiOverrides = {}): P
     applicationName: 'posthorn-api',
     poolMax: config.DATABASE_POOL_MAX,
     allowLossy: config.DANGEROUS_ALLOW_LOSSY_DATABASE,
+    keyring: await loadKeyring(config, random),
     waitMs: overrides.waitMs,
   });
   const queue = new DeliverQueue(database, {

@@ -1,6 +1,8 @@
 import type { Config } from '@app/config';
 import { findEmbeddedPostgres } from '@app/embedded-postgres';
+import { systemRandom } from '@app/domain';
 import { createDataSource, Database } from '@app/persistence';
+import type { Keyring } from '@app/sealing';
 import { CliError, messageOf } from './cli-error.js';
 import { whoRunsOn } from './up/run-file.js';
 
@@ -32,9 +34,13 @@ export async function withDatabaseUrl<T>(config: Config, work: (url: string) => 
   return work(url);
 }
 
-/** A small pool on a database that may be old, empty or not durable yet. */
-export async function withDatabase<T>(url: string, work: (database: Database) => Promise<T>): Promise<T> {
-  const database = await connect(url);
+/** A small pool on a database that may be old, empty or not durable yet. With KEKs for what opens or makes secrets. */
+export async function withDatabase<T>(
+  url: string,
+  work: (database: Database) => Promise<T>,
+  keyring: Keyring | null = null,
+): Promise<T> {
+  const database = await connect(url, keyring);
   try {
     return await work(database);
   } finally {
@@ -42,10 +48,12 @@ export async function withDatabase<T>(url: string, work: (database: Database) =>
   }
 }
 
-async function connect(url: string): Promise<Database> {
+async function connect(url: string, keyring: Keyring | null): Promise<Database> {
   try {
     return new Database(
       await createDataSource({ url, applicationName: 'posthorn-cli', poolMax: 3 }).initialize(),
+      systemRandom,
+      keyring,
     );
   } catch (error) {
     throw new CliError(`${databaseName(url)} cannot be used: ${messageOf(error)}`);

@@ -6,13 +6,15 @@ import type { Database, ListedKey } from '@app/persistence';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { CliError } from './cli-error.js';
 import { withDatabase, withDatabaseUrl } from './find-database.js';
+import { rewrapCommand } from './rewrap.command.js';
 
 export function keysCommand(): Command {
   return new Command('keys')
-    .description('API keys: make, list, revoke.')
+    .description('API keys: make, list, revoke. And the keys of secrets at rest: rewrap.')
     .addCommand(createCommand())
     .addCommand(listCommand())
-    .addCommand(revokeCommand());
+    .addCommand(revokeCommand())
+    .addCommand(rewrapCommand());
 }
 
 interface CreateOptions {

@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path';
-import { loadConfig, type Config } from '@app/config';
+import { ensureKeyFile, loadConfig, loadKeyring, type Config } from '@app/config';
+import { systemRandom } from '@app/domain';
 import { Command } from 'commander';
 import { explain } from './cli-error.js';
 import { runDemo } from './demo/run-demo.js';
@@ -52,12 +53,18 @@ async function start(config: Config, demo: boolean, stop: StopRequest, endings: 
   endings.push(() => hold.release());
   await stop.before(outwaitOrphans(hold.orphans, say));
   await refuseTakenPorts(config);
+  const madeFile = await ensureKeyFile(config, systemRandom);
+  if (madeFile !== null)
+    say(
+      `made the key file ${madeFile}: without it the secrets in the database are lost, and a backup of the database is no use`,
+    );
+  const keyring = await loadKeyring(config, systemRandom);
 
   const url = config.DATABASE_URL ?? (await startPostgres(dataDir, hold, endings));
   stop.check();
   if (config.DATABASE_URL !== null) await hold.note({ database: 'external' });
   // Never abandoned half way: its connections would outlive the server that we stop.
-  await prepareDatabase(config, url, say);
+  await prepareDatabase(config, url, keyring, say);
   stop.check();
 
   const env = {
@@ -67,7 +74,7 @@ async function start(config: Config, demo: boolean, stop: StopRequest, endings: 
   const [apiPort] = await stop.before(startProcesses(dataDir, env, hold, endings));
   const apiUrl = urlOf(config.HOST, apiPort);
   say(`logs of api and worker: ${join(dataDir, 'logs')}`);
-  console.log(welcome(apiUrl, await letSomebodyIn(config, url), config));
+  console.log(welcome(apiUrl, await letSomebodyIn(config, url, keyring), config));
   if (demo) await stop.before(runDemo(apiUrl, url, endings));
 }
 

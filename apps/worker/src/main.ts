@@ -1,7 +1,8 @@
 import '../../version-guard.js';
 import type { AddressInfo } from 'node:net';
 import 'reflect-metadata';
-import { ConfigError, describeConfig, loadConfig } from '@app/config';
+import { ConfigError, describeConfig, loadConfig, loadKeyring } from '@app/config';
+import { systemRandom } from '@app/domain';
 import { Metrics, createLogger } from '@app/observability';
 import { Database, StartError, openDatabase } from '@app/persistence';
 import { Module } from '@nestjs/common';
@@ -23,6 +24,7 @@ async function main(): Promise<void> {
     applicationName: 'posthorn-worker',
     poolMax: config.DATABASE_POOL_MAX,
     allowLossy: config.DANGEROUS_ALLOW_LOSSY_DATABASE,
+    keyring: await loadKeyring(config, systemRandom),
   });
   const worker = new Worker({ ...config, DATABASE_URL }, VERSION, database, metrics, logger);
   const http = await serveHealth(database, metrics, config.HOST, config.WORKER_PORT);

@@ -26,6 +26,12 @@ describe('loadConfig', () => {
     expect(loadConfig({ DATABASE_URL: '', PORT: ' ' }).PORT).toBe(3400);
   });
 
+  it('names what is wrong with the keys of secrets at rest, and repeats none of them', () => {
+    const keks = 'k1:c2hvcnQ=,k2:nothing';
+    expect(() => loadConfig({ POSTHORN_KEKS: keks })).toThrow(/POSTHORN_KEKS is wrong: key 1 must be 32 bytes/);
+    expect(() => loadConfig({ POSTHORN_KEKS: keks })).not.toThrow(/c2hv|nothing/);
+  });
+
   it('describes secrets by whether they are set', () => {
     const config = loadConfig({ DATABASE_URL: 'postgres://u:p@h/d' });
     expect(describeConfig(config)).toMatchObject({

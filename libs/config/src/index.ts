@@ -1,3 +1,4 @@
+export { ensureKeyFile, findKeyring, keyFileOf, loadKeyring } from './key-file.js';
 export { ConfigError, describeConfig, envExample, loadConfig, type Config } from './config.js';
 export { VARIABLES } from './variables.js';
 export { egressProxyOf, urlPolicyOf } from './dialling.js';

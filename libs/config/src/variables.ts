@@ -1,5 +1,6 @@
 import { parseCidrs, parseHostList, parseNat64Prefix } from '@app/domain';
 import { parseEgressProxy } from './egress-proxy.js';
+import { parseKeks } from '@app/sealing';
 
 /** How one variable is read: its kind decides what is accepted and what the Config holds. */
 export type Variable =
@@ -91,6 +92,14 @@ export const VARIABLES = {
     max: 10_000_000,
     about:
       'Requests a minute of one address whose key is missing or wrong; keys in use are not affected. 0: any number.',
+  },
+  POSTHORN_KEKS: {
+    kind: 'text',
+    default: null,
+    secret: true,
+    check: (text) => void parseKeks(text),
+    about:
+      'The keys that protect the secrets in the database, as id:base64 of 32 bytes (`openssl rand -base64 32`), comma separated, the one to use first. Losing them loses the secrets. Unset: the file `keks` in POSTHORN_DATA_DIR, which `posthorn up` makes.',
   },
   POSTHORN_ALLOW_CIDRS: {
     kind: 'text',

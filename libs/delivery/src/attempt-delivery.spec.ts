@@ -58,6 +58,7 @@ function endpoint(overrides: Partial<EndpointForAttempt> = {}): EndpointForAttem
     circuit: 'closed',
     probeId: null,
     secrets: [secret],
+    unreadable: false,
     ...overrides,
   };
 }

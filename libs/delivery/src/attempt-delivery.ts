@@ -91,6 +91,8 @@ export class AttemptDelivery {
     endpoint: EndpointForAttempt,
     now: Date,
   ): Promise<SendResult> {
+    if (endpoint.unreadable)
+      throw new Error('What is sealed of the endpoint does not open with the keys of this process');
     const id = toPublicId('evt', delivery.eventId);
     const timestamp = Math.floor(now.getTime() / 1000);
     const body = Buffer.from(deliveryBody({ id, ...delivery.event! }));
@@ -203,7 +205,7 @@ export function gate(delivery: DeliveryForAttempt, endpoint: EndpointForAttempt 
     return withoutAttempt({ status: 'failed', failure: 'expired', gaveUp: 'too_old' });
   if (endpoint.paused || isShut(endpoint, delivery))
     return withoutAttempt({ status: 'pending', place: 'held', inSeconds: 0 });
-  if (endpoint.secrets.length === 0)
+  if (endpoint.secrets.length === 0 && !endpoint.unreadable)
     return withoutAttempt({ status: 'failed', failure: 'config_invalid', gaveUp: 'permanent' });
   return null;
 }

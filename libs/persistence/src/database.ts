@@ -1,10 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { systemRandom, type Random } from '@app/domain';
+import type { Keyring } from '@app/sealing';
 import type { Db as QueueDb } from 'pg-boss';
 import pg, { type Pool, type PoolClient, type PoolConfig, type QueryConfig, type QueryResult } from 'pg';
 import { DataSource, type EntityManager } from 'typeorm';
 import { shareOut } from './data-source.js';
 import { isTransientConflict } from './database-errors.js';
+import { Vault } from './vault.js';
 
 type Row = Record<string, unknown>;
 
@@ -26,6 +28,8 @@ export class Tx {
   constructor(
     private readonly client: PoolClient,
     private readonly ordinary: EntityManager | null,
+    /** For what is sealed in the rows. */
+    readonly vault: Vault,
   ) {
     this.queue = queueDb({ query: (text, values) => this.run(text, values) });
   }
@@ -101,11 +105,16 @@ const CLAIM_PLANNER = `${HOT_PLANNER} -c enable_sort=off`;
 export class Database {
   private readonly hotPool: Pool;
   private readonly claimPool: Pool;
+  /** For what is sealed in the rows. */
+  readonly vault: Vault;
 
+  /** @param keyring what opens secrets; null for a command that needs none */
   constructor(
     private readonly dataSource: DataSource,
     private readonly random: Random = systemRandom,
+    keyring: Keyring | null = null,
   ) {
+    this.vault = new Vault(keyring);
     const { hot, claims } = shareOut((dataSource.options.extra as { poolMax: number }).poolMax);
     this.hotPool = this.poolWith({ options: `${HOT_PLANNER} -c timezone=UTC`, max: hot, pipeline: true });
     this.claimPool = this.poolWith({ options: `${CLAIM_PLANNER} -c timezone=UTC`, max: claims });
@@ -162,7 +171,7 @@ export class Database {
     try {
       const client = (await runner.connect()) as PoolClient;
       await runner.startTransaction();
-      const result = await work(new Tx(client, runner.manager));
+      const result = await work(new Tx(client, runner.manager, this.vault));
       await runner.commitTransaction();
       return result;
     } catch (error) {
@@ -176,7 +185,7 @@ export class Database {
 
   private async hotOnce<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
     const client = await this.hotPool.connect();
-    const tx = new Tx(client, null);
+    const tx = new Tx(client, null, this.vault);
     let broken = false;
     try {
       // Not waited for: the connection is in pipeline mode, so the first statement follows at once.

@@ -1,11 +1,12 @@
 import { boundTo, DELIVER_QUEUE, DUE_CHANNEL, dueNoticePayload, type Scope } from '@app/contracts';
+import type { DataKey, Place } from '@app/sealing';
 import type { Database, Tx } from './database.js';
 import { EndpointSecretEntity } from './entities/endpoint-secret.entity.js';
 import { EndpointEntity } from './entities/endpoint.entity.js';
 import type { PageOfRows } from './subscribers.repository.js';
 
 /** An endpoint with what its lane says of it. */
-export type EndpointRow = Omit<EndpointEntity, 'deletedAt'> & { pausedAt: Date | null };
+export type EndpointRow = Omit<EndpointEntity, 'deletedAt' | 'headersSealed'> & { pausedAt: Date | null };
 
 /** What was cancelled while an endpoint was disabled. */
 export interface MissedRow {
@@ -25,13 +26,15 @@ export interface LiveSecret {
   expiresAt: Date | null;
 }
 
+/** `headers` with their values, which are sealed. */
 export type NewEndpoint = Omit<
   EndpointEntity,
-  'disabledAt' | 'disabledReason' | 'createdAt' | 'updatedAt' | 'deletedAt'
+  'headersSealed' | 'disabledAt' | 'disabledReason' | 'createdAt' | 'updatedAt' | 'deletedAt'
 >;
 export type EndpointChanges = Partial<Omit<NewEndpoint, 'id' | 'subscriberId'>>;
 
 type Queries = Pick<Database, 'query'>;
+type Opens = Pick<Database, 'query' | 'vault'>;
 
 const COLUMNS = `e.id, e.subscriber_id AS "subscriberId", e.url, e.description, e.event_types AS "eventTypes", e.headers,
   e.metadata, e.timeout_ms AS "timeoutMs", e.retry_policy AS "retryPolicy", e.rate_limit AS "rateLimit",
@@ -90,7 +93,7 @@ export const endpointsRepository = {
 
   /** The endpoint with its lane: there is never one without the other. */
   async insert(tx: Tx, row: NewEndpoint, windowMax: number): Promise<void> {
-    await tx.manager.insert(EndpointEntity, row);
+    await tx.manager.insert(EndpointEntity, { ...row, ...(await sealHeaders(tx, row, row.headers)) });
     await tx.query('INSERT INTO lanes (endpoint_id, subscriber_id) VALUES ($1, $2)', [
       row.id,
       row.subscriberId,
@@ -156,7 +159,24 @@ export const endpointsRepository = {
   },
 
   async update(tx: Tx, subscriberId: string, id: string, changes: EndpointChanges): Promise<void> {
-    await tx.manager.update(EndpointEntity, { id, subscriberId }, { ...changes, updatedAt: () => 'now()' });
+    const { headers, ...others } = changes;
+    const sealed = headers === undefined ? {} : await sealHeaders(tx, { id, subscriberId }, headers);
+    await tx.manager.update(
+      EndpointEntity,
+      { id, subscriberId },
+      { ...others, ...sealed, updatedAt: () => 'now()' },
+    );
+  },
+
+  /** Its headers with their values, which no answer shows. */
+  async openHeaders(on: Opens, { id, subscriberId }: EndpointKey): Promise<Record<string, string>> {
+    const [row] = await on.query<{ headers: Record<string, string>; sealed: Buffer | null }>(
+      'SELECT headers, headers_sealed AS sealed FROM endpoints WHERE id = $1 AND subscriber_id = $2',
+      [id, subscriberId],
+    );
+    if (row.sealed === null) return row.headers;
+    const key = await on.vault.findKey(on, subscriberId);
+    return key ? headersIn(key, id, row.sealed) : {};
   },
 
   /** The row stays for the history of its deliveries; what is pending ends. No other endpoint's failures are told to it. */
@@ -217,14 +237,51 @@ export const endpointsRepository = {
   },
 };
 
+type EndpointKey = Pick<EndpointEntity, 'id' | 'subscriberId'>;
+
+/** The two columns that hold headers: the names to be shown, the values sealed. */
+async function sealHeaders(
+  tx: Tx,
+  { id, subscriberId }: EndpointKey,
+  headers: Record<string, string>,
+): Promise<Pick<EndpointEntity, 'headers' | 'headersSealed'>> {
+  const names = Object.keys(headers);
+  if (names.length === 0) return { headers: {}, headersSealed: null };
+  const key = await tx.vault.keyOf(tx, subscriberId);
+  return {
+    headers: Object.fromEntries(names.map((name) => [name, ''])),
+    headersSealed: key.seal(headersAt(id), JSON.stringify(headers)),
+  };
+}
+
+/** Sealed headers of an endpoint. @throws SealError */
+export function headersIn(key: DataKey, endpointId: string, sealed: Buffer): Record<string, string> {
+  return JSON.parse(key.open(headersAt(endpointId), sealed)) as Record<string, string>;
+}
+
+export function headersAt(endpointId: string): Place {
+  return { table: 'endpoints', row: endpointId, column: 'headers_sealed' };
+}
+
+/** Where a signing secret is sealed. */
+export function secretAt(id: string): Place {
+  return { table: 'endpoint_secrets', row: id, column: 'secret_sealed' };
+}
+
 /** The secrets of an endpoint, newest first. Lock the endpoint before changing them. */
 export const endpointSecretsRepository = {
-  async live(on: Queries, subscriberId: string, endpointId: string): Promise<LiveSecret[]> {
-    return on.query<LiveSecret>(
-      `SELECT secret, created_at AS "createdAt", expires_at AS "expiresAt" FROM endpoint_secrets
+  async live(on: Opens, subscriberId: string, endpointId: string): Promise<LiveSecret[]> {
+    const rows = await on.query<LiveSecret & { id: string; secret: string | null; sealed: Buffer }>(
+      `SELECT id, secret, secret_sealed AS sealed, created_at AS "createdAt", expires_at AS "expiresAt" FROM endpoint_secrets
         WHERE endpoint_id = $1 AND subscriber_id = $2 AND (expires_at IS NULL OR expires_at > now()) ORDER BY id DESC`,
       [endpointId, subscriberId],
     );
+    const key = rows.some(({ secret }) => secret === null) ? await on.vault.findKey(on, subscriberId) : null;
+    return rows.flatMap(({ id, secret, sealed, createdAt, expiresAt }) => {
+      if (secret !== null) return [{ secret, createdAt, expiresAt }];
+      // Its subscriber was deleted a moment ago, and its key with it.
+      return key ? [{ secret: key.open(secretAt(id), sealed), createdAt, expiresAt }] : [];
+    });
   },
 
   /** Destroys secrets that no attempt signs with any more, an hour after their end: one may still be under way. */
@@ -237,9 +294,14 @@ export const endpointSecretsRepository = {
 
   async insert(
     tx: Tx,
-    row: Pick<EndpointSecretEntity, 'id' | 'subscriberId' | 'endpointId' | 'secret'>,
+    { secret, ...row }: Pick<EndpointSecretEntity, 'id' | 'subscriberId' | 'endpointId'> & { secret: string },
   ): Promise<void> {
-    await tx.manager.insert(EndpointSecretEntity, row);
+    const key = await tx.vault.keyOf(tx, row.subscriberId);
+    await tx.manager.insert(EndpointSecretEntity, {
+      ...row,
+      secret: null,
+      secretSealed: key.seal(secretAt(row.id), secret),
+    });
   },
 
   /**

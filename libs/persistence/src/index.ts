@@ -11,6 +11,8 @@ export { cancelRepository, type DeliveryToCancel } from './cancel.repository.js'
 export { createDataSource, TIMEOUTS } from './data-source.js';
 export { isConnectionFailure, isDataError, isStatementTimeout, violatedUnique } from './database-errors.js';
 export { Database, Tx } from './database.js';
+export { Vault } from './vault.js';
+export { dataKeysRepository, refuseWrongKeks, sealPlainRepository } from './data-keys.repository.js';
 export { DatabaseClock } from './database-clock.js';
 export { checkDurability, checkServerVersion } from './durability.js';
 export {

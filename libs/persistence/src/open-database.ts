@@ -1,7 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { systemRandom } from '@app/domain';
+import type { Keyring } from '@app/sealing';
 import { createDataSource } from './data-source.js';
 import { isConnectionFailure } from './database-errors.js';
 import { Database } from './database.js';
+import { refuseWrongKeks } from './data-keys.repository.js';
 import { checkDurability, checkServerVersion } from './durability.js';
 import { pendingMigrations } from './schema-state.js';
 
@@ -14,6 +17,8 @@ export interface OpenOptions {
   poolMax: number;
   /** DANGEROUS_ALLOW_LOSSY_DATABASE. */
   allowLossy: boolean;
+  /** What opens the secrets in the database. */
+  keyring: Keyring;
   /** How long to wait for a database that is away, as at the start of a whole machine. */
   waitMs?: number;
 }
@@ -31,7 +36,8 @@ export async function openDatabase(options: OpenOptions): Promise<Database> {
     const refusal =
       (await checkServerVersion(database)) ??
       (options.allowLossy ? null : await checkDurability(database)) ??
-      (await refuseUnmigrated(database));
+      (await refuseUnmigrated(database)) ??
+      (await refuseWrongKeks(database));
     if (refusal) throw new StartError(refusal);
     return database;
   } catch (error) {
@@ -46,12 +52,18 @@ async function refuseUnmigrated(database: Database): Promise<string | null> {
   return `The database lacks ${pending.length} of our migrations (${pending.join(', ')}): run \`posthorn migrate\` first.`;
 }
 
-async function connect({ url, applicationName, poolMax, waitMs = WAIT_MS }: OpenOptions): Promise<Database> {
+async function connect({
+  url,
+  applicationName,
+  poolMax,
+  keyring,
+  waitMs = WAIT_MS,
+}: OpenOptions): Promise<Database> {
   const triesMax = Math.ceil(waitMs / AGAIN_MS);
   for (let tries = 1; ; tries++) {
     const dataSource = createDataSource({ url, applicationName, poolMax });
     try {
-      return new Database(await dataSource.initialize());
+      return new Database(await dataSource.initialize(), systemRandom, keyring);
     } catch (error) {
       if (!isConnectionFailure(error)) throw new StartError(`The database refuses us: ${textOf(error)}`);
       if (tries >= triesMax)

@@ -1,5 +1,7 @@
 import type { LaneState, RateLimit, RetryPolicyInput, Trigger } from '@app/domain';
+import type { Place } from '@app/sealing';
 import type { Database } from './database.js';
+import { headersAt, secretAt } from './endpoints.repository.js';
 
 /** A delivery and its event, as one attempt needs them. */
 export interface DeliveryForAttempt {
@@ -53,7 +55,19 @@ export interface EndpointForAttempt {
   probeId: string | null;
   /** Secrets that sign now, newest first. */
   secrets: string[];
+  /** What is sealed of it does not open: no attempt can be made, and the fault is ours. */
+  unreadable: boolean;
 }
+
+/** An endpoint as it is stored, with the wrapped key of what is sealed of it. */
+type EndpointStored = Omit<EndpointForAttempt, 'secrets' | 'unreadable'> & {
+  headersSealed: Buffer | null;
+  kekId: string | null;
+  wrapped: Buffer | null;
+  secretIds: string[];
+  plainSecrets: (string | null)[];
+  sealedSecrets: (Buffer | null)[];
+};
 
 interface DeliveryRow {
   id: string;
@@ -123,9 +137,9 @@ export class PumpRepository {
   }
 
   async loadEndpoints(ids: string[]): Promise<Map<string, EndpointForAttempt>> {
-    const rows = await this.database.prepared<EndpointForAttempt>(
+    const rows = await this.database.prepared<EndpointStored>(
       'pump_endpoints',
-      `SELECT e.id, e.url, e.headers, e.timeout_ms AS "timeoutMs",
+      `SELECT e.id, e.url, e.headers, e.headers_sealed AS "headersSealed", e.timeout_ms AS "timeoutMs",
               CASE WHEN s.deleted_at IS NOT NULL THEN 'subscriber_deleted'
                    WHEN e.deleted_at IS NOT NULL THEN 'endpoint_deleted'
                    WHEN e.disabled_at IS NOT NULL THEN 'endpoint_disabled' END AS stopped,
@@ -133,15 +147,43 @@ export class PumpRepository {
               e.retry_budget_percent AS "retryBudgetPercent", e.rate_limit AS "rateLimit", l.rate_factor AS "rateFactor",
               l.rate_reduced_at AS "rateReducedAt", e.ordered_failure AS "orderedFailure",
               e.on_failure_endpoint_id IS NOT NULL AS "tellsFailures", l.window_size AS "window", l.circuit, l.probe_id AS "probeId",
-              array(SELECT k.secret FROM endpoint_secrets k
-                     WHERE k.endpoint_id = e.id AND (k.expires_at IS NULL OR k.expires_at > now())
-                     ORDER BY k.id DESC) AS secrets
+              y.kek_id AS "kekId", y.wrapped, k.ids AS "secretIds", k.plain AS "plainSecrets", k.sealed AS "sealedSecrets"
          FROM endpoints e
          JOIN subscribers s ON s.id = e.subscriber_id
          JOIN lanes l ON l.endpoint_id = e.id
+         LEFT JOIN data_keys y ON y.subscriber_id = e.subscriber_id
+        CROSS JOIN LATERAL (
+               SELECT coalesce(array_agg(k.id ORDER BY k.id DESC), '{}') AS ids, array_agg(k.secret ORDER BY k.id DESC) AS plain,
+                      array_agg(k.secret_sealed ORDER BY k.id DESC) AS sealed
+                 FROM endpoint_secrets k WHERE k.endpoint_id = e.id AND (k.expires_at IS NULL OR k.expires_at > now())) k
         WHERE e.id = ANY($1::uuid[])`,
       [ids],
     );
-    return new Map(rows.map((row) => [row.id, row]));
+    return new Map(rows.map((row) => [row.id, this.open(row)]));
+  }
+
+  /** Of one that was deleted with its subscriber nothing opens, and nothing is sent to it. One bad row spoils no other. */
+  private open(stored: EndpointStored): EndpointForAttempt {
+    const { headersSealed, kekId, wrapped, secretIds, plainSecrets, sealedSecrets, ...row } = stored;
+    const closed = { ...row, headers: {}, secrets: [] };
+    if (row.stopped === 'subscriber_deleted') return { ...closed, unreadable: false };
+    try {
+      const key =
+        wrapped && this.database.vault.unwrap({ subscriberId: row.subscriberId, kekId: kekId!, wrapped });
+      const opened = (place: Place, sealed: Buffer): string => {
+        if (!key) throw new Error(`Bug: subscriber ${row.subscriberId} has no data key`);
+        return key.open(place, sealed);
+      };
+      return {
+        ...row,
+        headers: headersSealed
+          ? (JSON.parse(opened(headersAt(row.id), headersSealed)) as Record<string, string>)
+          : row.headers,
+        secrets: secretIds.map((id, at) => plainSecrets[at] ?? opened(secretAt(id), sealedSecrets[at]!)),
+        unreadable: false,
+      };
+    } catch {
+      return { ...closed, unreadable: true };
+    }
   }
 }

@@ -46,9 +46,10 @@ export const subscribersRepository = {
   /** @throws a violation of `subscribers_external_id` when another one has the external id. */
   async insert(
     tx: Tx,
-    row: Pick<SubscriberEntity, 'id' | 'externalId' | 'name' | 'metadata'>,
+    row: Pick<SubscriberEntity, 'id' | 'externalId' | 'name' | 'metadata' | 'encryptPayloads'>,
   ): Promise<SubscriberEntity> {
     await tx.manager.insert(SubscriberEntity, row);
+    await tx.vault.makeKeys(tx, [row.id]);
     return tx.manager.findOneByOrFail(SubscriberEntity, { id: row.id });
   },
 
@@ -56,13 +57,16 @@ export const subscribersRepository = {
   async update(
     tx: Tx,
     id: string,
-    changes: Partial<Pick<SubscriberEntity, 'externalId' | 'name' | 'metadata'>>,
+    changes: Partial<Pick<SubscriberEntity, 'externalId' | 'name' | 'metadata' | 'encryptPayloads'>>,
   ): Promise<SubscriberEntity> {
     await tx.manager.update(SubscriberEntity, { id }, { ...changes, updatedAt: () => 'now()' });
     return tx.manager.findOneByOrFail(SubscriberEntity, { id });
   },
 
-  /** With its endpoints: deliveries on their way there end. The rows stay for the history. */
+  /**
+   * With its endpoints: deliveries on their way there end. The rows stay for the history; its data key does not, so that
+   * nobody reads what was sealed for it any more.
+   */
   async delete(tx: Tx, id: string): Promise<void> {
     await tx.query(
       'UPDATE endpoints SET deleted_at = now(), updated_at = now() WHERE subscriber_id = $1 AND deleted_at IS NULL',
@@ -72,6 +76,7 @@ export const subscribersRepository = {
       'UPDATE subscribers SET deleted_at = now(), updated_at = now() WHERE id = $1 AND deleted_at IS NULL',
       [id],
     );
+    await tx.query('DELETE FROM data_keys WHERE subscriber_id = $1', [id]);
   },
 };
 

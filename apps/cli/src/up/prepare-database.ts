@@ -10,8 +10,10 @@ import {
   subscribersRepository,
   type Database,
 } from '@app/persistence';
+import type { Keyring } from '@app/sealing';
 import { CliError } from '../cli-error.js';
 import { withDatabase } from '../find-database.js';
+import { sealAfterMigration } from '../seal-secrets.js';
 
 /** What the curl line of the first event names. */
 export const EXAMPLE = { subscriber: 'example', eventType: 'example.greeted' };
@@ -27,6 +29,7 @@ export interface Prepared {
 export async function prepareDatabase(
   config: Config,
   url: string,
+  keyring: Keyring,
   say: (line: string) => void,
 ): Promise<void> {
   await withDatabase(url, async (database) => {
@@ -37,14 +40,20 @@ export async function prepareDatabase(
   });
   const applied = await migrate(url);
   if (applied.length > 0) say(`database: ${applied.length} migration(s) applied`);
+  const sealed = await withDatabase(url, (database) => sealAfterMigration(database, keyring), keyring);
+  if (sealed !== null) say(`database: ${sealed}`);
 }
 
 /** The key and the example. Made when all else runs: a key that a failed start had made would never be shown. */
-export function letSomebodyIn(config: Config, url: string): Promise<Prepared> {
-  return withDatabase(url, async (database) => ({
-    example: await ensureExample(database),
-    adminKey: await ensureAdminKey(database, config, systemRandom),
-  }));
+export function letSomebodyIn(config: Config, url: string, keyring: Keyring): Promise<Prepared> {
+  return withDatabase(
+    url,
+    async (database) => ({
+      example: await ensureExample(database),
+      adminKey: await ensureAdminKey(database, config, systemRandom),
+    }),
+    keyring,
+  );
 }
 
 /** Registered while there is no subscriber at all; one that somebody deleted later stays deleted. */

@@ -26,7 +26,7 @@ export class EndpointSecrets {
   ) {}
 
   async list(
-    on: Reads & Pick<Database, 'query'>,
+    on: Reads & Pick<Database, 'query' | 'vault'>,
     scope: Scope,
     reference: EndpointReference,
   ): Promise<LiveSecret[]> {

@@ -142,7 +142,11 @@ export class Endpoints {
       ...(change.eventTypes === undefined ? {} : { eventTypes: checkPatterns(change.eventTypes) }),
       ...(change.headers === undefined
         ? {}
-        : { headers: checkHeaders(mergeHeaders(before.headers, change.headers)) }),
+        : {
+            headers: checkHeaders(
+              mergeHeaders(await endpointsRepository.openHeaders(tx, before), change.headers),
+            ),
+          }),
       ...(change.metadata === undefined ? {} : { metadata: mergeMetadata(before.metadata, change.metadata) }),
       ...(change.timeoutSeconds === undefined ? {} : { timeoutMs: change.timeoutSeconds * 1000 }),
       ...policies,

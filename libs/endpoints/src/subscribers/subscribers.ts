@@ -13,6 +13,7 @@ export interface NewSubscriber {
   name: string;
   externalId?: string;
   metadata?: Record<string, string>;
+  encryptPayloads?: boolean;
 }
 
 /** What is absent stays; null takes the external id away. */
@@ -20,6 +21,7 @@ export interface SubscriberChange {
   name?: string;
   externalId?: string | null;
   metadata?: TextsChange;
+  encryptPayloads?: boolean;
 }
 
 /** The customer accounts that receive events. A reference is `sub_…` or the company's own id, everywhere. */
@@ -41,6 +43,7 @@ export class Subscribers {
         name: wanted.name,
         externalId: wanted.externalId ?? null,
         metadata: mergeMetadata({}, wanted.metadata ?? {}),
+        encryptPayloads: wanted.encryptPayloads ?? false,
       }),
     );
   }
@@ -48,8 +51,11 @@ export class Subscribers {
   async change(tx: Tx, scope: Scope, reference: string, change: SubscriberChange): Promise<SubscriberEntity> {
     checkExternalId(change.externalId);
     const before = found(await subscribersRepository.lock(tx, scope, reference));
+    // One from before there were data keys gets its own now: publishing makes none.
+    if (change.encryptPayloads) await tx.vault.keyOf(tx, before.id);
     return refuseTaken(change.externalId, () =>
       subscribersRepository.update(tx, before.id, {
+        ...(change.encryptPayloads === undefined ? {} : { encryptPayloads: change.encryptPayloads }),
         ...(change.name === undefined ? {} : { name: change.name }),
         ...(change.externalId === undefined ? {} : { externalId: change.externalId }),
         ...(change.metadata === undefined

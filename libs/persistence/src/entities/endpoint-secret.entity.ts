@@ -12,9 +12,13 @@ export class EndpointSecretEntity {
   @Column('uuid', { name: 'endpoint_id' })
   endpointId: string;
 
-  /** `whsec_` and base64. */
-  @Column('text')
-  secret: string;
+  /** `whsec_` and base64, from before secrets were sealed. */
+  @Column('text', { nullable: true })
+  secret: string | null;
+
+  /** The same, sealed; exactly one of the two is there. */
+  @Column('bytea', { name: 'secret_sealed', nullable: true })
+  secretSealed: Buffer | null;
 
   @Column({ type: 'timestamptz', name: 'created_at', insert: false, update: false })
   createdAt: Date;

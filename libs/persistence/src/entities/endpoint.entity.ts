@@ -22,9 +22,13 @@ export class EndpointEntity {
   @Column('text', { name: 'event_types', array: true })
   eventTypes: string[];
 
-  /** Headers sent with every delivery; the values are secrets. */
+  /** Names of the headers sent with every delivery; the values are empty when they are sealed. */
   @Column('jsonb')
   headers: Record<string, string>;
+
+  /** JSON of the headers, names and values; null when there are none, or they are not sealed yet. */
+  @Column('bytea', { name: 'headers_sealed', nullable: true })
+  headersSealed: Buffer | null;
 
   /** The customer's own notes, text to text. */
   @Column('jsonb')

@@ -17,6 +17,10 @@ export class SubscriberEntity {
   @Column('jsonb')
   metadata: Record<string, string>;
 
+  /** Whether its new events are stored sealed. */
+  @Column('boolean', { name: 'encrypt_payloads' })
+  encryptPayloads: boolean;
+
   /** When it was registered, by the database's clock. */
   @Column({ type: 'timestamptz', name: 'created_at', insert: false, update: false })
   createdAt: Date;

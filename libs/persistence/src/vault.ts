@@ -1,0 +1,82 @@
+import { SealError, type DataKey, type Keyring, type WrappedKey } from '@app/sealing';
+import type { Database, Tx } from './database.js';
+
+// Of a hundred bytes each; a worker that serves more subscribers at once than two generations hold unwraps again (20 µs).
+const GENERATION_MAX = 10_000;
+// The key of a subscriber that was deleted is asked for by nobody, so it is gone after two of these.
+const GENERATION_MS = 30_000;
+
+/**
+ * The data keys of subscribers, and the only way to them. Unwrapped keys are kept in memory by their wrapped bytes, which
+ * are read from the database each time: a key that was made and rolled back is never used, one that was destroyed is not
+ * found again.
+ */
+export class Vault {
+  private recent = new Map<string, DataKey>();
+  private older = new Map<string, DataKey>();
+  private aging: NodeJS.Timeout | undefined;
+
+  constructor(private readonly keyring: Keyring | null) {}
+
+  /** @throws SealError also when this process was given no KEKs */
+  unwrap(row: WrappedKey): DataKey {
+    const name = `${row.subscriberId} ${row.kekId} ${row.wrapped.toString('latin1')}`;
+    const known = this.recent.get(name);
+    if (known) return known;
+    const key = this.older.get(name) ?? this.keks.unwrap(row);
+    if (this.recent.size >= GENERATION_MAX) this.age();
+    this.recent.set(name, key);
+    this.aging ??= setTimeout(() => this.age(), GENERATION_MS).unref();
+    return key;
+  }
+
+  /** The key of a subscriber; null when it was destroyed with it, or not made yet. */
+  async findKey(on: Pick<Database, 'query'>, subscriberId: string): Promise<DataKey | null> {
+    return (await this.findKeys(on, [subscriberId])).get(subscriberId) ?? null;
+  }
+
+  async findKeys(on: Pick<Database, 'query'>, subscriberIds: string[]): Promise<Map<string, DataKey>> {
+    const rows = await on.query<WrappedKey>(
+      'SELECT subscriber_id AS "subscriberId", kek_id AS "kekId", wrapped FROM data_keys WHERE subscriber_id = ANY($1::uuid[])',
+      [subscriberIds],
+    );
+    return new Map(rows.map((row) => [row.subscriberId, this.unwrap(row)]));
+  }
+
+  /**
+   * The key of a subscriber that is not deleted, to seal with; made when there is none yet. Of two who make it at once
+   * the second waits for the first and takes its key.
+   */
+  async keyOf(tx: Tx, subscriberId: string): Promise<DataKey> {
+    const key = await this.findKey(tx, subscriberId);
+    if (key) return key;
+    await this.makeKeys(tx, [subscriberId]);
+    const made = await this.findKey(tx, subscriberId);
+    if (!made) throw new Error(`Bug: nothing can be sealed for the deleted subscriber ${subscriberId}`);
+    return made;
+  }
+
+  /** For those of them that have none and are not deleted. In order of id: two who make some never wait in a circle. */
+  async makeKeys(tx: Tx, subscriberIds: string[]): Promise<void> {
+    const made = [...new Set(subscriberIds)].sort().map((id) => this.keks.make(id));
+    await tx.query(
+      `INSERT INTO data_keys (subscriber_id, kek_id, wrapped)
+       SELECT k.* FROM unnest($1::uuid[], $2::text[], $3::bytea[]) AS k (subscriber_id, kek_id, wrapped)
+        WHERE EXISTS (SELECT 1 FROM subscribers s WHERE s.id = k.subscriber_id AND s.deleted_at IS NULL)
+       ON CONFLICT DO NOTHING`,
+      [made.map((row) => row.subscriberId), made.map((row) => row.kekId), made.map((row) => row.wrapped)],
+    );
+  }
+
+  get keks(): Keyring {
+    if (this.keyring) return this.keyring;
+    throw new SealError('no_keks', 'This needs POSTHORN_KEKS, or the key file that `posthorn up` has made.');
+  }
+
+  private age(): void {
+    clearTimeout(this.aging);
+    this.older = this.recent;
+    this.recent = new Map();
+    this.aging = this.older.size > 0 ? setTimeout(() => this.age(), GENERATION_MS).unref() : undefined;
+  }
+}
