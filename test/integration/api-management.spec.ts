@@ -1,5 +1,6 @@
 // Real: the api with its HTTP server, PostgreSQL with our migrations. No worker: nothing is delivered.
 import { fromPublicId } from '@app/domain';
+import { endpointsRepository } from '@app/persistence';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startApi, type ApiFixture } from './api-fixture.js';

@@ -1,5 +1,9 @@
 import { SealError, type DataKey, type Keyring, type WrappedKey } from '@app/sealing';
-import type { Database, Tx } from './database.js';
+
+/** A Database or a Tx, as far as keys need one; neither is imported, they have a vault. */
+interface Queries {
+  query<T extends object>(text: string, values?: unknown[]): Promise<T[]>;
+}
 
 // Of a hundred bytes each; a worker that serves more subscribers at once than two generations hold unwraps again (20 µs).
 const GENERATION_MAX = 10_000;
@@ -31,11 +35,11 @@ export class Vault {
   }
 
   /** The key of a subscriber; null when it was destroyed with it, or not made yet. */
-  async findKey(on: Pick<Database, 'query'>, subscriberId: string): Promise<DataKey | null> {
+  async findKey(on: Queries, subscriberId: string): Promise<DataKey | null> {
     return (await this.findKeys(on, [subscriberId])).get(subscriberId) ?? null;
   }
 
-  async findKeys(on: Pick<Database, 'query'>, subscriberIds: string[]): Promise<Map<string, DataKey>> {
+  async findKeys(on: Queries, subscriberIds: string[]): Promise<Map<string, DataKey>> {
     const rows = await on.query<WrappedKey>(
       'SELECT subscriber_id AS "subscriberId", kek_id AS "kekId", wrapped FROM data_keys WHERE subscriber_id = ANY($1::uuid[])',
       [subscriberIds],
@@ -47,7 +51,7 @@ export class Vault {
    * The key of a subscriber that is not deleted, to seal with; made when there is none yet. Of two who make it at once
    * the second waits for the first and takes its key.
    */
-  async keyOf(tx: Tx, subscriberId: string): Promise<DataKey> {
+  async keyOf(tx: Queries, subscriberId: string): Promise<DataKey> {
     const key = await this.findKey(tx, subscriberId);
     if (key) return key;
     await this.makeKeys(tx, [subscriberId]);
@@ -57,7 +61,7 @@ export class Vault {
   }
 
   /** For those of them that have none and are not deleted. In order of id: two who make some never wait in a circle. */
-  async makeKeys(tx: Tx, subscriberIds: string[]): Promise<void> {
+  async makeKeys(tx: Queries, subscriberIds: string[]): Promise<void> {
     const made = [...new Set(subscriberIds)].sort().map((id) => this.keks.make(id));
     await tx.query(
       `INSERT INTO data_keys (subscriber_id, kek_id, wrapped)
