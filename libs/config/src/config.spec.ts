@@ -28,7 +28,9 @@ describe('loadConfig', () => {
 
   it('names what is wrong with the keys of secrets at rest, and repeats none of them', () => {
     const keks = 'k1:c2hvcnQ=,k2:nothing';
-    expect(() => loadConfig({ POSTHORN_KEKS: keks })).toThrow(/POSTHORN_KEKS is wrong: key 1 must be 32 bytes/);
+    expect(() => loadConfig({ POSTHORN_KEKS: keks })).toThrow(
+      /POSTHORN_KEKS is wrong: key 1 must be 32 bytes/,
+    );
     expect(() => loadConfig({ POSTHORN_KEKS: keks })).not.toThrow(/c2hv|nothing/);
   });
 
