@@ -51,14 +51,14 @@ export interface ApiFixture {
   stop(): Promise<void>;
 }
 
-export async function startApi(): Promise<ApiFixture> {
+export async function startApi(env: NodeJS.ProcessEnv = {}): Promise<ApiFixture> {
   const database = await createTestDatabase();
   const lines: Record<string, unknown>[] = [];
   const logger = createLogger({ level: 'info', process: 'api' });
   for (const level of ['info', 'warn', 'error'] as const)
     logger[level] = ((fields: object, message: string) =>
       void lines.push({ ...fields, level, message })) as never;
-  const api = await createApi(configFor(database.url), { logger });
+  const api = await createApi(configFor(database.url, env), { logger });
   return {
     api,
     databaseUrl: database.url,

@@ -17,6 +17,13 @@ export class RouteTable {
     this.routes.push({ methods: [route.method].flat(), segments: route.url.split('/') });
   }
 
+  /** Every route, as `GET /v1/subscribers/:subscriber`. */
+  all(): string[] {
+    return this.routes.flatMap(({ methods, segments }) =>
+      methods.map((method) => `${method} ${segments.join('/')}`),
+    );
+  }
+
   /** The methods that some route has for this path: empty when the path itself is unknown. */
   allowed(url: string): string[] {
     const segments = url.split('?', 1)[0].split('/');
