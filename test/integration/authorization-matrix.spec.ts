@@ -383,7 +383,7 @@ function spellings(path: string): string[] {
 }
 
 function fill(template: string, ids: object): string {
-  return template.replace(/\{(\w+)\}/g, (_, name: string) => String((ids as Record<string, string>)[name]));
+  return template.replace(/\{(\w+)\}/g, (_, name: string) => (ids as Record<string, string>)[name]);
 }
 
 const expects =
@@ -481,7 +481,7 @@ const SAMPLED = ['last_used_at', 'last_used_ip'];
 // What counts requests counts refused ones too.
 const COUNTERS = ['request_windows'];
 
-/** Of every table, the queue's too. */
+/** Of every table, and of the queue's tickets. */
 async function digests(): Promise<Record<string, string>> {
   statement ??= await digestStatement();
   const rows = await tables.rows<{ name: string; digest: string }>(statement);
@@ -493,8 +493,8 @@ let statement: string | undefined;
 async function digestStatement(): Promise<string> {
   const found = await tables.rows<{ name: string }>(
     `SELECT c.oid::regclass::text AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-      WHERE n.nspname IN ('public', 'pgboss') AND c.relkind IN ('r', 'p') AND NOT c.relispartition
-        AND NOT c.relname = ANY($1)`,
+      WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
+        AND (n.nspname = 'public' AND NOT c.relname = ANY($1) OR c.oid = 'pgboss.job'::regclass)`,
     [COUNTERS],
   );
   return found
