@@ -15,6 +15,8 @@ export const FAILURE_MEANINGS: Record<FailureClass, string> = {
   tls_cert_expired: 'The certificate has expired, or is not valid yet',
   tls_name_mismatch: 'The certificate is for another name',
   tls_untrusted: 'The certificate is self-signed, or its chain is incomplete',
+  tls_client_refused:
+    'The receiver refused our client certificate, or asked for one that its endpoint does not have',
   tls_handshake: 'The TLS handshake failed',
   reset_before_response: 'The connection ended before an answer began',
   header_timeout: 'An answer began, but its headers did not end in time',
@@ -28,6 +30,8 @@ export const FAILURE_MEANINGS: Record<FailureClass, string> = {
   rate_limited_429: 'The answer was 429',
   http_5xx: 'The answer was another 5xx',
   gateway_502_504: 'The answer was 502 or 504',
+  token_refused: 'The token server of the endpoint refused its client id and secret',
+  token_unavailable: 'The token server of the endpoint gave no token',
   config_invalid: 'The URL, the headers or the secrets of the endpoint make no request',
   payload_too_large_413: 'The answer was 413',
   receiver_abort: 'The answer was not 2xx and said `webhook-delivery: abort-message`',

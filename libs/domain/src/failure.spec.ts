@@ -49,6 +49,10 @@ describe('classifyError', () => {
     [coded('ERR_TLS_CERT_ALTNAME_INVALID'), 'tls_name_mismatch'],
     [coded('DEPTH_ZERO_SELF_SIGNED_CERT'), 'tls_untrusted'],
     [coded('ERR_SSL_WRONG_VERSION_NUMBER'), 'tls_handshake'],
+    [coded('ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED'), 'tls_client_refused'],
+    [coded('ERR_SSL_SSL/TLS_ALERT_BAD_CERTIFICATE'), 'tls_client_refused'],
+    [coded('ERR_SSL_TLSV1_ALERT_UNKNOWN_CA'), 'tls_client_refused'],
+    [coded('ERR_SSL_SSL/TLS_ALERT_HANDSHAKE_FAILURE'), 'tls_handshake'],
     [coded('ECONNRESET'), 'reset_before_response'],
     [coded('UND_ERR_SOCKET'), 'reset_before_response'],
     [coded('UND_ERR_HEADERS_OVERFLOW'), 'header_overflow'],
@@ -93,8 +97,8 @@ it('is closed, and retries all the rest at the cost of the receiver', () => {
   const retried = FAILURE_CLASSES.filter(
     (name) => FAILURES[name].action === 'retry' && FAILURES[name].chargeTo === 'receiver',
   );
-  expect(retried).toHaveLength(19);
-  expect(FAILURE_CLASSES).toHaveLength(31);
+  expect(retried).toHaveLength(22);
+  expect(FAILURE_CLASSES).toHaveLength(34);
   expect(FAILURE_CLASSES.every(isFailureClass)).toBe(true);
   expect(isFailureClass('toString')).toBe(false);
 });

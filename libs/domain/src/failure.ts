@@ -39,6 +39,7 @@ export const FAILURES = {
   tls_cert_expired: RECEIVER, // or not yet valid
   tls_name_mismatch: RECEIVER,
   tls_untrusted: RECEIVER, // self-signed, or a chain we cannot follow
+  tls_client_refused: RECEIVER, // the receiver wants a client certificate, or another one than its endpoint has
   tls_handshake: RECEIVER, // no common version, plain text on a TLS port, broke off or hung within the handshake
   reset_before_response: RECEIVER, // the connection ended before a byte of the answer
   header_timeout: RECEIVER, // an answer began (also 1xx) and its head did not end by the deadline
@@ -52,6 +53,9 @@ export const FAILURES = {
   rate_limited_429: RECEIVER,
   http_5xx: RECEIVER,
   gateway_502_504: RECEIVER,
+  // Asking for an access token burns a try as a dead receiver does: both come back by themselves or are mended by the customer.
+  token_refused: RECEIVER, // the token server knows us not, or not any more
+  token_unavailable: RECEIVER, // it could not be reached, or answered with something else than a token
   config_invalid: CONFIG, // URL or headers that no request can be made of
   payload_too_large_413: REFUSED,
   receiver_abort: REFUSED, // not 2xx, and the receiver said `webhook-delivery: abort-message`
@@ -116,10 +120,15 @@ function classOf(error: unknown, depth: number): FailureClass | undefined {
 function classOfCode(code: string): FailureClass | undefined {
   const known = BY_CODE.get(code);
   if (known !== undefined) return known;
+  if (CLIENT_REFUSED.test(code)) return 'tls_client_refused';
   if (code.startsWith('HPE_')) return 'incomplete_response';
   if (code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_')) return 'tls_handshake';
   return undefined;
 }
+
+// Alerts that a server sends about its client's certificate. What stands before ALERT changes with OpenSSL's versions.
+const CLIENT_REFUSED =
+  /^ERR_SSL_.*_ALERT_(?:CERTIFICATE_REQUIRED|(?:BAD|UNSUPPORTED)_CERTIFICATE|CERTIFICATE_(?:REVOKED|EXPIRED|UNKNOWN)|UNKNOWN_CA|ACCESS_DENIED)$/;
 
 const BY_CODE: ReadonlyMap<string, FailureClass> = new Map(
   Object.entries({

@@ -19,6 +19,8 @@ export class Connection {
   remoteAddress: string | undefined;
   /** What the dial for the current request took; undefined when its connection was there already. */
   dialProgress: DialProgress | undefined;
+  /** The first thing that went wrong with its socket. undici tells the last: after a TLS alert, that the other side closed. */
+  socketError: Error | undefined;
   private dialing: Dial | undefined;
   private openedAt = 0;
   private readonly client: Client;
@@ -73,6 +75,8 @@ export class Connection {
       this.remoteAddress = remoteAddress;
       this.openedAt = performance.now();
       this.dialing = undefined;
+      this.socketError = undefined;
+      socket.once('error', (reason: Error) => (this.socketError = reason));
       callback(null, socket);
       return;
     } catch (reason) {

@@ -1,4 +1,3 @@
-import tls from 'node:tls';
 import type { EgressProxy } from '@app/config';
 import { checkEndpointUrl, classifyError, classifyStatus } from '@app/domain';
 import type { FailureClass, UrlPolicy, UrlProblemCode } from '@app/domain';
@@ -12,6 +11,8 @@ import { DnsResolver } from './resolver.js';
 import type { HostResolver } from './resolver.js';
 import { keptHeaders } from './response-headers.js';
 import type { ReceivedHeaders } from './response-headers.js';
+import { identityKey, secureContextOf } from './tls-identity.js';
+import type { TlsIdentity } from './tls-identity.js';
 
 export interface HttpSenderOptions {
   /** What may be dialled: each URL is judged anew for each request. */
@@ -45,6 +46,8 @@ export interface SendRequest {
   readonly body: Buffer;
   /** From the call to the outcome: waiting, DNS, connect, TLS, request and response. */
   readonly deadlineMs: number;
+  /** For an https URL only. */
+  readonly identity?: TlsIdentity;
   /** Gives up at once: for shutting down. `sender.destroy()` does it for all, without a listener per request. */
   readonly signal?: AbortSignal;
 }
@@ -128,10 +131,7 @@ export class HttpSender {
       resolver: options.resolver ?? new DnsResolver(),
       sockets: options.sockets ?? systemSockets,
       // Once, not per connection: loading the root certificates is the dear part of it.
-      secureContext: tls.createSecureContext({
-        minVersion: 'TLSv1.2',
-        ca: options.extraCa === undefined ? undefined : [...tls.rootCertificates, options.extraCa],
-      }),
+      secureContext: secureContextOf(undefined, options.extraCa),
     };
     this.limits = {
       responseBytesMax: options.responseBytesMax ?? RESPONSE_BYTES_MAX,
@@ -146,9 +146,11 @@ export class HttpSender {
       if ('message' in target) return resolve(refused(startedAt, FAILURE_OF[target.code], target.message));
       if (this.destroyed || request.signal?.aborted)
         return resolve(refused(startedAt, 'internal', 'shutting down'));
+      const pool = this.poolOf(target.originUrl, request.identity);
+      if (typeof pool === 'string') return resolve(refused(startedAt, 'config_invalid', pool));
       const exchange = new Exchange(startedAt, request, target.path, this.headersOf(request), this.limits);
       this.inFlight.add(exchange);
-      exchange.run(this.poolOf(target.originUrl), (result) => {
+      exchange.run(pool, (result) => {
         this.inFlight.delete(exchange);
         resolve(result);
       });
@@ -181,25 +183,36 @@ export class HttpSender {
     return target;
   }
 
-  private poolOf(originUrl: string): OriginPool {
-    let pool = this.pools.get(originUrl);
-    if (pool === undefined) {
-      const { protocol, hostname, port } = new URL(originUrl);
-      const secure = protocol === 'https:';
-      pool = new OriginPool(
-        { secure, hostname, port: port === '' ? (secure ? 443 : 80) : Number(port) },
-        originUrl,
-        this.dialOptions,
-        {
-          connectionsMax: this.options.connectionsPerOriginMax ?? CONNECTIONS_PER_ORIGIN_MAX,
-          ageMaxMs: this.options.connectionAgeMaxMs ?? CONNECTION_AGE_MAX_MS,
-        },
-        (empty) => {
-          if (this.pools.get(originUrl) === empty) this.pools.delete(originUrl);
-        },
-      );
-      this.pools.set(originUrl, pool);
+  /**
+   * By origin and TLS identity: what one endpoint may say over a connection that its certificate opened, another must not.
+   * Its secure context lives as long as the pool has connections. Answers why there can be none.
+   */
+  private poolOf(originUrl: string, identity: TlsIdentity | undefined): OriginPool | string {
+    const key = identity === undefined ? originUrl : `${originUrl} ${identityKey(identity)}`;
+    const known = this.pools.get(key);
+    if (known !== undefined) return known;
+    const { protocol, hostname, port } = new URL(originUrl);
+    const secure = protocol === 'https:';
+    if (identity !== undefined && !secure) return 'TLS settings need an https URL';
+    let { dialOptions } = this;
+    try {
+      if (identity !== undefined) dialOptions = { ...dialOptions, secureContext: secureContextOf(identity) };
+    } catch (error) {
+      return `the TLS settings cannot be used: ${codeOf(error)}`;
     }
+    const pool = new OriginPool(
+      { secure, hostname, port: port === '' ? (secure ? 443 : 80) : Number(port) },
+      originUrl,
+      dialOptions,
+      {
+        connectionsMax: this.options.connectionsPerOriginMax ?? CONNECTIONS_PER_ORIGIN_MAX,
+        ageMaxMs: this.options.connectionAgeMaxMs ?? CONNECTION_AGE_MAX_MS,
+      },
+      (empty) => {
+        if (this.pools.get(key) === empty) this.pools.delete(key);
+      },
+    );
+    this.pools.set(key, pool);
     return pool;
   }
 }
@@ -344,8 +357,10 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.finish();
   }
 
-  onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {
+  onResponseError(_controller: Dispatcher.DispatchController | null, reason: Error): void {
     if (this.settled) return;
+    const closed = codeOf(reason) === 'UND_ERR_SOCKET';
+    const error = (closed ? this.connection?.socketError : undefined) ?? reason;
     if (error instanceof DialError) return this.finish(error.failure, error.message);
     // undici 8 gives this one no code, though it is the commonest: bytes that are not HTTP.
     const garbled = error instanceof errors.HTTPParserError;
