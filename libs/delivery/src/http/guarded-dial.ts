@@ -38,7 +38,7 @@ export interface DialTimings {
 
 /** Filled in as it goes: also a dial that failed says how long its DNS took, and one cut short what it was at. */
 export interface DialProgress extends DialTimings {
-  phase: 'dns' | 'connect' | 'tls';
+  phase: 'dns' | 'proxy' | 'connect' | 'tls';
 }
 
 export interface Dial {
@@ -124,7 +124,7 @@ async function throughProxy(
   progress: DialProgress,
   signal: AbortSignal,
 ): Promise<{ socket: net.Socket; remoteAddress: string }> {
-  progress.phase = 'connect';
+  progress.phase = 'proxy';
   const startedAt = performance.now();
   const msLeft = () => Math.max(1, options.connectTimeoutMs - (performance.now() - startedAt));
   for (const [at, address] of addresses.entries()) {

@@ -289,6 +289,8 @@ class Exchange implements Dispatcher.DispatchHandler {
     switch (this.connection?.dialProgress?.phase) {
       case 'dns':
         return 'dns_timeout';
+      case 'proxy':
+        return 'proxy_failed';
       case 'tls':
         return 'tls_handshake';
       default:
