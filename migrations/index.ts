@@ -2,6 +2,7 @@ import { OrdinaryTables1795305600001 } from './1795305600001-ordinary-tables.js'
 import { LargeTables1795305600002 } from './1795305600002-large-tables.js';
 import { Queue1795305600003 } from './1795305600003-queue.js';
 import { Boundary1795392000004 } from './1795392000004-boundary.js';
+import { RowSecurity1795478400005 } from './1795478400005-row-security.js';
 import { SealedSecrets1795478400006 } from './1795478400006-sealed-secrets.js';
 import { Edge1795478400010 } from './1795478400010-edge.js';
 
@@ -11,6 +12,7 @@ export const MIGRATIONS = [
   LargeTables1795305600002,
   Queue1795305600003,
   Boundary1795392000004,
+  RowSecurity1795478400005,
   SealedSecrets1795478400006,
   Edge1795478400010,
 ];

@@ -13,7 +13,7 @@ describe('the schema', () => {
   let database: Database;
   beforeAll(async () => {
     ({ url, drop } = await createTestDatabase());
-    database = await openDatabase(url);
+    database = await openDatabase(url, 'owner');
   });
   afterAll(async () => {
     await database.close();

@@ -5,6 +5,7 @@ import { ApiKeys } from '@app/endpoints';
 import { createLogger } from '@app/observability';
 import { createApi, type Api } from '../../apps/api/src/create-api.js';
 import { createTestDatabase } from '../support/database.js';
+import { openDatabase } from '../support/fixtures.js';
 import { TEST_KEKS } from '../support/keks.js';
 
 export const ADMIN_KEY = 'ph_test_admin_0123456789abcdef0123456789';
@@ -36,6 +37,7 @@ export interface Reply {
 
 /** A running api over a database of its own, and what a test says to it. */
 export interface ApiFixture {
+  /** Its `database` is the owner's: what a test looks at and prepares is not of one caller. */
   api: Api;
   databaseUrl: string;
   /** Lines that the api logged. */
@@ -58,7 +60,8 @@ export async function startApi(env: NodeJS.ProcessEnv = {}): Promise<ApiFixture>
   for (const level of ['info', 'warn', 'error'] as const)
     logger[level] = ((fields: object, message: string) =>
       void lines.push({ ...fields, level, message })) as never;
-  const api = await createApi(configFor(database.url, env), { logger });
+  const running = await createApi(configFor(database.url, env), { logger });
+  const api = { ...running, database: await openDatabase(database.url, 'owner') };
   return {
     api,
     databaseUrl: database.url,
@@ -97,6 +100,7 @@ export async function startApi(env: NodeJS.ProcessEnv = {}): Promise<ApiFixture>
     },
     async stop() {
       await api.close();
+      await api.database.close();
       await database.drop();
     },
   };

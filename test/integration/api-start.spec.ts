@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { StartError } from '@app/persistence';
 import { createApi, type Api } from '../../apps/api/src/create-api.js';
 import { createTestDatabase } from '../support/database.js';
+import { openDatabase } from '../support/fixtures.js';
 import { ADMIN_KEY, configFor } from './api-fixture.js';
 
 let database: Awaited<ReturnType<typeof createTestDatabase>>;
@@ -88,15 +89,17 @@ describe('start', () => {
     const fresh = await createTestDatabase();
     const api = await createApi(configFor(fresh.url, { POSTHORN_ADMIN_KEY: '' }));
     const none = { POSTHORN_ADMIN_KEY: null };
-    const made = await Promise.all([1, 2, 3].map(() => ensureAdminKey(api.database, none, systemRandom)));
+    const outside = await openDatabase(fresh.url);
+    const made = await Promise.all([1, 2, 3].map(() => ensureAdminKey(outside, none, systemRandom)));
     expect(made.filter((key) => key !== null)).toEqual([expect.stringMatching(/^ph_live_/)]);
     for (let n = 0; n < 2; n++)
-      expect(await ensureAdminKey(api.database, { POSTHORN_ADMIN_KEY: ADMIN_KEY }, systemRandom)).toBeNull();
+      expect(await ensureAdminKey(outside, { POSTHORN_ADMIN_KEY: ADMIN_KEY }, systemRandom)).toBeNull();
     expect(
-      await api.database.query('SELECT scopes FROM api_keys WHERE key_hash = $1', [hashKey(ADMIN_KEY)]),
+      await outside.query('SELECT scopes FROM api_keys WHERE key_hash = $1', [hashKey(ADMIN_KEY)]),
     ).toEqual([{ scopes: ['admin'] }]);
     expect((await ask(api, '/v1/subscribers')).status).toBe(200);
     await api.close();
+    await outside.close();
     await fresh.drop();
   });
 });
@@ -132,7 +135,8 @@ describe('stop', () => {
     await ask(api, '/v1/subscribers', { method: 'POST', body: '{"name":"held","externalId":"held"}' });
     let stopped: Promise<void> | undefined;
     let running: Promise<Response> | undefined;
-    await api.database.transaction(async (tx) => {
+    const owner = await openDatabase(database.url, 'owner');
+    await owner.transaction(async (tx) => {
       await tx.query(`SELECT 1 FROM subscribers WHERE external_id = 'held' FOR UPDATE`);
       running = ask(api, '/v1/subscribers/held', { method: 'PATCH', body: '{"name":"done"}' });
       const waiting = `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
@@ -142,6 +146,7 @@ describe('stop', () => {
     });
     expect(await (await running!).json()).toMatchObject({ name: 'done' });
     await stopped;
+    await owner.close();
     await expect(ask(api, '/health/live')).rejects.toThrow();
   });
 });

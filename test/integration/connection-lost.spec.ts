@@ -13,7 +13,7 @@ let drop: () => Promise<void>;
 beforeAll(async () => {
   const created = await createTestDatabase();
   ({ drop } = created);
-  database = await openDatabase(created.url);
+  database = await openDatabase(created.url, 'owner');
 });
 afterAll(async () => {
   await database.close();

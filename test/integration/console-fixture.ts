@@ -30,6 +30,8 @@ export interface Delivery {
 export class Bench {
   private constructor(
     readonly database: Database,
+    /** May change the schema. */
+    readonly owner: Database,
     readonly road: Pipeline,
     private readonly dropDatabase: () => Promise<void>,
   ) {}
@@ -37,12 +39,14 @@ export class Bench {
   static async open(): Promise<Bench> {
     const test = await createTestDatabase();
     const database = await openDatabase(test.url);
-    return new Bench(database, await startPipeline(database, test.url), () => test.drop());
+    const owner = await openDatabase(test.url, 'owner');
+    return new Bench(database, owner, await startPipeline(database, test.url), () => test.drop());
   }
 
   async close(): Promise<void> {
     await this.road.stop();
     await this.database.close();
+    await this.owner.close();
     await this.dropDatabase();
   }
 

@@ -45,11 +45,11 @@ const broken = (report: DoctorReport) => report.checks.filter((check) => !check.
 
 /** Breaks something, looks, and mends it again. */
 async function withFault(fault: string, values: unknown[], mend: string, mendValues: unknown[] = values) {
-  const planted = await bench.database.query(fault, values);
+  const planted = await bench.owner.query(fault, values);
   try {
     return { planted, found: broken(await runDoctor(bench.database, systemClock, { allowLossy: true })) };
   } finally {
-    await bench.database.query(mend, mendValues);
+    await bench.owner.query(mend, mendValues);
   }
 }
 
@@ -257,10 +257,10 @@ describe('finds', () => {
 
   it('an index that is not valid', async () => {
     // What an interrupted CREATE INDEX CONCURRENTLY leaves behind.
-    await bench.database.query('CREATE TABLE twice (n integer)');
-    await bench.database.query('INSERT INTO twice VALUES (1), (1)');
+    await bench.owner.query('CREATE TABLE twice (n integer)');
+    await bench.owner.query('INSERT INTO twice VALUES (1), (1)');
     await expect(
-      bench.database.query('CREATE UNIQUE INDEX CONCURRENTLY twice_n ON twice (n)'),
+      bench.owner.query('CREATE UNIQUE INDEX CONCURRENTLY twice_n ON twice (n)'),
     ).rejects.toThrow();
     const { found } = await withFault('SELECT 1 AS one', [], 'DROP TABLE twice');
     expect(found).toMatchObject([{ name: 'indexes_valid', found: 1, sample: ['twice_n'] }]);

@@ -10,7 +10,7 @@ let database: Database;
 beforeAll(async () => {
   const created = await createTestDatabase();
   drop = created.drop;
-  database = await openDatabase(created.url);
+  database = await openDatabase(created.url, 'owner');
 });
 afterAll(async () => {
   await database.close();

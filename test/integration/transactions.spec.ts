@@ -9,7 +9,7 @@ let database: Database;
 beforeAll(async () => {
   const created = await createTestDatabase();
   ({ drop } = created);
-  database = await openDatabase(created.url);
+  database = await openDatabase(created.url, 'owner');
   await database.query('CREATE TABLE t (n integer PRIMARY KEY)');
 });
 afterAll(async () => {

@@ -25,6 +25,13 @@ export async function describeCatalogue(database: Database): Promise<string> {
         FROM ours o JOIN pg_index x ON x.indrelid = o.oid JOIN pg_class i ON i.oid = x.indexrelid
        WHERE NOT EXISTS (SELECT 1 FROM pg_constraint c WHERE c.conindid = i.oid) AND o.relname !~ '_default$'
       UNION ALL
+      SELECT o.relname, 4, p.polname, format('  policy %s to %s using %s check %s%s', p.polname, p.polroles::regrole[],
+             pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid), CASE WHEN c.relforcerowsecurity THEN ' forced' END)
+        FROM ours o JOIN pg_policy p ON p.polrelid = o.oid JOIN pg_class c ON c.oid = o.oid WHERE o.relname !~ '_default$'
+      UNION ALL
+      SELECT o.relname, 5, a.grantee::regrole::text, format('  grant %s to %s', string_agg(a.privilege_type, ', ' ORDER BY a.privilege_type), a.grantee::regrole)
+        FROM ours o JOIN pg_class c ON c.oid = o.oid, aclexplode(c.relacl) AS a WHERE a.grantee <> c.relowner GROUP BY o.relname, a.grantee
+      UNION ALL
       SELECT 'zz', 4, p.proname, format(E'\\nfunction %s(%s) returns %s', p.proname, pg_get_function_identity_arguments(p.oid), pg_get_function_result(p.oid))
         FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace
       UNION ALL

@@ -1,13 +1,15 @@
 import { createHash } from 'node:crypto';
+import { WORKER_ROLE } from '@app/contracts';
 import { newId, systemRandom } from '@app/domain';
 import type { AcceptableEvent } from '@app/ingest';
 import { createDataSource, Database, endpointSecretsRepository } from '@app/persistence';
 import { generateSecret } from '@app/signing';
 import { testKeyring } from './keks.js';
 
-/** A pool on this database, as the processes make it. */
-export async function openDatabase(url: string): Promise<Database> {
-  const dataSource = createDataSource({ url, applicationName: 'posthorn-test', poolMax: 10 });
+/** A pool on this database, as the worker makes it: everybody's rows. `owner`: for tests that change the schema. */
+export async function openDatabase(url: string, as: 'worker' | 'owner' = 'worker'): Promise<Database> {
+  const role = as === 'worker' ? WORKER_ROLE : undefined;
+  const dataSource = createDataSource({ url, applicationName: 'posthorn-test', poolMax: 10, role });
   await dataSource.initialize();
   return new Database(dataSource, systemRandom, testKeyring());
 }

@@ -1,4 +1,5 @@
 import { describeConfig, loadKeyring, type Config } from '@app/config';
+import { API_ROLE } from '@app/contracts';
 import { systemClock, systemRandom, type Clock, type Random } from '@app/domain';
 import { ensureAdminKey } from '@app/endpoints';
 import { createLogger, Metrics, type Logger } from '@app/observability';
@@ -49,6 +50,8 @@ export async function createApi(config: Config, overrides: ApiOverrides = {}): P
     url: config.DATABASE_URL,
     applicationName: 'posthorn-api',
     poolMax: config.DATABASE_POOL_MAX,
+    role: API_ROLE,
+    warn: (sentence) => logger.warn({ detail: sentence }, 'role.loose'),
     allowLossy: config.DANGEROUS_ALLOW_LOSSY_DATABASE,
     keyring: await loadKeyring(config, random),
     waitMs: overrides.waitMs,

@@ -1,7 +1,8 @@
 import type { Config } from '@app/config';
+import { WORKER_ROLE, type DatabaseRole } from '@app/contracts';
 import { findEmbeddedPostgres } from '@app/embedded-postgres';
 import { systemRandom } from '@app/domain';
-import { createDataSource, Database } from '@app/persistence';
+import { createDataSource, Database, refusedRole } from '@app/persistence';
 import type { Keyring } from '@app/sealing';
 import { CliError, messageOf } from './cli-error.js';
 import { whoRunsOn } from './up/run-file.js';
@@ -34,13 +35,17 @@ export async function withDatabaseUrl<T>(config: Config, work: (url: string) => 
   return work(url);
 }
 
-/** A small pool on a database that may be old, empty or not durable yet. With KEKs for what opens or makes secrets. */
+/**
+ * A small pool, as the worker is: commands see every subscriber and own nothing. `role` null: as whoever the URL
+ * says, for a database that may be old or empty and have no roles yet. With KEKs for what opens or makes secrets.
+ */
 export async function withDatabase<T>(
   url: string,
   work: (database: Database) => Promise<T>,
   keyring: Keyring | null = null,
+  role: DatabaseRole | null = WORKER_ROLE,
 ): Promise<T> {
-  const database = await connect(url, keyring);
+  const database = await connect(url, keyring, role ?? undefined);
   try {
     return await work(database);
   } finally {
@@ -48,15 +53,16 @@ export async function withDatabase<T>(
   }
 }
 
-async function connect(url: string, keyring: Keyring | null): Promise<Database> {
+async function connect(url: string, keyring: Keyring | null, role?: DatabaseRole): Promise<Database> {
   try {
     return new Database(
-      await createDataSource({ url, applicationName: 'posthorn-cli', poolMax: 3 }).initialize(),
+      await createDataSource({ url, applicationName: 'posthorn-cli', poolMax: 3, role }).initialize(),
       systemRandom,
       keyring,
     );
   } catch (error) {
-    throw new CliError(`${databaseName(url)} cannot be used: ${messageOf(error)}`);
+    const refusal = role && refusedRole(error, role);
+    throw new CliError(refusal ?? `${databaseName(url)} cannot be used: ${messageOf(error)}`);
   }
 }
 

@@ -14,7 +14,7 @@ export function migrateCommand(): Command {
       const keyring = await findKeyring(config, systemRandom);
       await withDatabaseUrl(config, async (url) => {
         // First, because it explains itself where a migration's SQL error would not.
-        const tooOld = await withDatabase(url, checkServerVersion);
+        const tooOld = await withDatabase(url, checkServerVersion, null, null);
         if (tooOld) throw new CliError(tooOld);
         const done = await migrate(url);
         for (const name of done) console.log(`applied ${name}`);

@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path';
 import { ensureKeyFile, loadConfig, loadKeyring, type Config } from '@app/config';
+import { API_ROLE, WORKER_ROLE } from '@app/contracts';
 import { systemRandom } from '@app/domain';
 import { Command } from 'commander';
 import { explain } from './cli-error.js';
@@ -60,34 +61,40 @@ async function start(config: Config, demo: boolean, stop: StopRequest, endings: 
     );
   const keyring = await loadKeyring(config, systemRandom);
 
-  const url = config.DATABASE_URL ?? (await startPostgres(dataDir, hold, endings));
+  const own = config.DATABASE_URL === null ? await startPostgres(dataDir, hold, endings) : null;
+  const url = config.DATABASE_URL ?? own!.url;
   stop.check();
   if (config.DATABASE_URL !== null) await hold.note({ database: 'external' });
   // Never abandoned half way: its connections would outlive the server that we stop.
   await prepareDatabase(config, url, keyring, say);
   stop.check();
 
+  // On our own server each logs in as what it is; on another one it takes its role at connect.
+  const urls = {
+    api: own?.roleUrl(API_ROLE) ?? url,
+    worker: own?.roleUrl(WORKER_ROLE) ?? url,
+  };
   const env = {
-    DATABASE_URL: url,
     POSTHORN_ALLOW_CIDRS: demo ? withLoopback(config) : config.POSTHORN_ALLOW_CIDRS,
   };
-  const [apiPort] = await stop.before(startProcesses(dataDir, env, hold, endings));
+  const [apiPort] = await stop.before(startProcesses(dataDir, urls, env, hold, endings));
   const apiUrl = urlOf(config.HOST, apiPort);
   say(`logs of api and worker: ${join(dataDir, 'logs')}`);
   console.log(welcome(apiUrl, await letSomebodyIn(config, url, keyring), config));
   if (demo) await stop.before(runDemo(apiUrl, url, endings));
 }
 
-async function startPostgres(dataDir: string, hold: Hold, endings: Endings): Promise<string> {
+async function startPostgres(dataDir: string, hold: Hold, endings: Endings): Promise<KeptPostgres> {
   say(`starting PostgreSQL, data in ${resolve(dataDir)}`);
   const postgres = await KeptPostgres.start(dataDir, say);
   endings.push(() => postgres.stop());
   await hold.note({ database: 'embedded' });
-  return postgres.url;
+  return postgres;
 }
 
 async function startProcesses(
   dataDir: string,
+  urls: { api: string; worker: string },
   changes: Record<string, string>,
   hold: Hold,
   endings: Endings,
@@ -104,7 +111,7 @@ async function startProcesses(
     const entry = resolve(import.meta.dirname, `../../${name}/src/main.js`);
     const logFile = join(dataDir, 'logs', `${name}.log`);
     const made = new SupervisedProcess(
-      { name, entry, env, logFile, portVariable },
+      { name, entry, env: { ...env, DATABASE_URL: urls[name] }, logFile, portVariable },
       say,
       () => void noteChildren(),
     );

@@ -2,6 +2,7 @@ import '../../version-guard.js';
 import type { AddressInfo } from 'node:net';
 import 'reflect-metadata';
 import { ConfigError, describeConfig, loadConfig, loadKeyring } from '@app/config';
+import { WORKER_ROLE } from '@app/contracts';
 import { systemRandom } from '@app/domain';
 import { Metrics, createLogger } from '@app/observability';
 import { Database, StartError, openDatabase } from '@app/persistence';
@@ -23,6 +24,8 @@ async function main(): Promise<void> {
     url: DATABASE_URL,
     applicationName: 'posthorn-worker',
     poolMax: config.DATABASE_POOL_MAX,
+    role: WORKER_ROLE,
+    warn: (sentence) => logger.warn({ detail: sentence }, 'role.loose'),
     allowLossy: config.DANGEROUS_ALLOW_LOSSY_DATABASE,
     keyring: await loadKeyring(config, systemRandom),
   });

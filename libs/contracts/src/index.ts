@@ -1,5 +1,6 @@
 // First: the decorators of the DTOs ask for it when their files are read.
 import 'reflect-metadata';
+export * from './database-roles.js';
 export * from './deliver.job.js';
 export * from './error-codes.js';
 export * from './failure-meanings.js';

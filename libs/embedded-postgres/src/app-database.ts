@@ -1,6 +1,8 @@
+import { createHmac } from 'node:crypto';
 import { realpath } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { API_ROLE, WORKER_ROLE, type DatabaseRole } from '@app/contracts';
 import pg from 'pg';
 
 // Any fixed numbers; shown as `objid` in pg_locks.
@@ -69,9 +71,21 @@ export async function ensureAppDatabase(adminUrl: () => string, password: string
     // Neither name nor password holds anything to escape: one is fixed, the other hexadecimal and made by us.
     const role = await client.query("SELECT 1 FROM pg_roles WHERE rolname = 'posthorn'");
     if (role.rowCount === 0) await client.query(`CREATE ROLE posthorn LOGIN PASSWORD '${password}'`);
+    // api and worker log in as themselves: whoever has their session cannot become the owner.
+    for (const name of [API_ROLE, WORKER_ROLE] as const) {
+      const known = await client.query('SELECT 1 FROM pg_roles WHERE rolname = $1', [name]);
+      if (known.rowCount === 0)
+        await client.query(`CREATE ROLE ${name} LOGIN PASSWORD '${rolePassword(password, name)}'`);
+      await client.query(`GRANT ${name} TO posthorn`);
+    }
     const database = await client.query("SELECT 1 FROM pg_database WHERE datname = 'posthorn'");
     if (database.rowCount === 0) await client.query('CREATE DATABASE posthorn OWNER posthorn');
   } finally {
     await client.end();
   }
+}
+
+/** Derived, so a cluster of an older version needs nothing; the owner's password cannot be told from it. */
+export function rolePassword(ownerPassword: string, role: DatabaseRole): string {
+  return createHmac('sha256', ownerPassword).update(role).digest('hex');
 }

@@ -1,6 +1,7 @@
 import { mkdir, realpath, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ensureAppDatabase, takeOwnership } from './app-database.js';
+import type { DatabaseRole } from '@app/contracts';
+import { ensureAppDatabase, rolePassword, takeOwnership } from './app-database.js';
 import { stageBinaries } from './binaries.js';
 import { findClusterHome, prepareClusterHome } from './cluster-home.js';
 import { clusterIn, initCluster, readPasswords, type Cluster } from './init-cluster.js';
@@ -23,8 +24,10 @@ export interface EmbeddedPostgresOptions {
 }
 
 export interface EmbeddedPostgres {
-  /** Connection string of the application's role `posthorn`, which is not a superuser. */
+  /** Connection string of the role `posthorn`, which owns the database and is not a superuser: for migrations and the cli. */
   url(database?: string): string;
+  /** Connection string of what a process is to the database: it owns nothing. */
+  roleUrl(role: DatabaseRole, database?: string): string;
   /** Connection string of the superuser: for tests that create databases, never for the application. */
   adminUrl(database?: string): string;
   readonly port: number;
@@ -106,6 +109,8 @@ async function handle(
   const { superuser, app } = cluster.passwords;
   const adminUrl = (database = 'postgres') => connectionUrl('postgres', superuser, port, database);
   const url = (database = 'posthorn') => connectionUrl('posthorn', app, port, database);
+  const roleUrl = (role: DatabaseRole, database = 'posthorn') =>
+    connectionUrl(role, rolePassword(app, role), port, database);
   try {
     const ownership = await takeOwnership(adminUrl(), cluster.dataDir);
     await ensureAppDatabase(adminUrl, app);
@@ -115,7 +120,7 @@ async function handle(
       await ownership.release();
       if (ownership.owned) await stopPostmaster(cluster.dataDir, pid, mode);
     };
-    return { url, adminUrl, port, pid, reused, owned: ownership.owned, stop };
+    return { url, roleUrl, adminUrl, port, pid, reused, owned: ownership.owned, stop };
   } catch (error) {
     // The caller gets no handle to stop it with.
     if (!reused) await stopPostmaster(cluster.dataDir, pid, 'fast');

@@ -1,3 +1,4 @@
+import { API_ROLE, type DatabaseRole } from '@app/contracts';
 import { DataSource } from 'typeorm';
 import { MIGRATIONS } from '../../../migrations/index.js';
 import { ENTITIES } from './entities/index.js';
@@ -18,6 +19,8 @@ export interface DataSourceOptions {
   /** Shown in pg_stat_activity. */
   applicationName: string;
   poolMax: number;
+  /** What this process is to the database. Without one it stays who it logs in as: for migrations, which own the tables. */
+  role?: DatabaseRole;
   /** Migrations build indexes and may take longer than anything else. */
   statementTimeoutMs?: number;
 }
@@ -26,6 +29,13 @@ export interface DataSourceOptions {
 export function shareOut(poolMax: number): { hot: number; claims: number; ordinary: number } {
   const ordinary = Math.max(2, Math.floor(poolMax * 0.4));
   return { ordinary, claims: 1, hot: Math.max(2, poolMax - ordinary - 1) };
+}
+
+/** Set with the connection itself: no statement of ours ever runs as anybody else. */
+export function sessionOptions(role?: DatabaseRole): string {
+  // Every scope, until the transactions of the api carry that of their caller.
+  const scope = role === API_ROLE ? ' -c posthorn.scope=*' : '';
+  return `-c timezone=UTC${role === undefined ? '' : ` -c role=${role}`}${scope}`;
 }
 
 /** The one pool of a process. Not yet connected: call `initialize()`. */
@@ -50,7 +60,7 @@ export function createDataSource(options: DataSourceOptions): DataSource {
       statement_timeout: statementMs,
       lock_timeout: TIMEOUTS.lockMs,
       idle_in_transaction_session_timeout: TIMEOUTS.idleInTransactionMs,
-      options: '-c timezone=UTC',
+      options: sessionOptions(options.role),
     },
   });
 }

@@ -116,8 +116,10 @@ export class Database {
   ) {
     this.vault = new Vault(keyring);
     const { hot, claims } = shareOut((dataSource.options.extra as { poolMax: number }).poolMax);
-    this.hotPool = this.poolWith({ options: `${HOT_PLANNER} -c timezone=UTC`, max: hot, pipeline: true });
-    this.claimPool = this.poolWith({ options: `${CLAIM_PLANNER} -c timezone=UTC`, max: claims });
+    // Role and time zone are those of the ordinary pool.
+    const { options } = dataSource.options.extra as PoolConfig;
+    this.hotPool = this.poolWith({ options: `${HOT_PLANNER} ${options}`, max: hot, pipeline: true });
+    this.claimPool = this.poolWith({ options: `${CLAIM_PLANNER} ${options}`, max: claims });
   }
 
   private poolWith(own: PoolConfig): Pool {

@@ -8,7 +8,7 @@ export {
   type SubscriberForAccept,
 } from './accept.repository.js';
 export { cancelRepository, type DeliveryToCancel } from './cancel.repository.js';
-export { createDataSource, TIMEOUTS } from './data-source.js';
+export { createDataSource, sessionOptions, TIMEOUTS } from './data-source.js';
 export { isConnectionFailure, isDataError, isStatementTimeout, violatedUnique } from './database-errors.js';
 export { Database, Tx } from './database.js';
 export { Vault } from './vault.js';
@@ -65,6 +65,7 @@ export {
   type OutcomeRecord,
   type RecordedOutcome,
 } from './record.repository.js';
+export { refusedRole } from './roles.js';
 export { pendingMigrations } from './schema-state.js';
 export {
   STATS_BUCKET_SECONDS,

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { DatabaseRole } from '@app/contracts';
 import { systemRandom } from '@app/domain';
 import type { Keyring } from '@app/sealing';
 import { createDataSource } from './data-source.js';
@@ -6,6 +7,7 @@ import { isConnectionFailure } from './database-errors.js';
 import { Database } from './database.js';
 import { refuseWrongKeks } from './data-keys.repository.js';
 import { checkDurability, checkServerVersion } from './durability.js';
+import { checkRole, howRoleCanBeLeft, refusedRole } from './roles.js';
 import { pendingMigrations } from './schema-state.js';
 
 /** One sentence for the operator: why this process does not start. */
@@ -15,6 +17,9 @@ export interface OpenOptions {
   url: string;
   applicationName: string;
   poolMax: number;
+  role: DatabaseRole;
+  /** Told once, when the login could step out of the role. */
+  warn: (sentence: string) => void;
   /** DANGEROUS_ALLOW_LOSSY_DATABASE. */
   allowLossy: boolean;
   /** What opens the secrets in the database. */
@@ -36,9 +41,12 @@ export async function openDatabase(options: OpenOptions): Promise<Database> {
     const refusal =
       (await checkServerVersion(database)) ??
       (options.allowLossy ? null : await checkDurability(database)) ??
+      (await checkRole(database, options.role)) ??
       (await refuseUnmigrated(database)) ??
       (await refuseWrongKeks(database));
     if (refusal) throw new StartError(refusal);
+    const loophole = await howRoleCanBeLeft(database);
+    if (loophole) options.warn(loophole);
     return database;
   } catch (error) {
     await database.close();
@@ -56,15 +64,18 @@ async function connect({
   url,
   applicationName,
   poolMax,
+  role,
   keyring,
   waitMs = WAIT_MS,
 }: OpenOptions): Promise<Database> {
   const triesMax = Math.ceil(waitMs / AGAIN_MS);
   for (let tries = 1; ; tries++) {
-    const dataSource = createDataSource({ url, applicationName, poolMax });
+    const dataSource = createDataSource({ url, applicationName, poolMax, role });
     try {
       return new Database(await dataSource.initialize(), systemRandom, keyring);
     } catch (error) {
+      const refusal = refusedRole(error, role);
+      if (refusal) throw new StartError(refusal);
       if (!isConnectionFailure(error)) throw new StartError(`The database refuses us: ${textOf(error)}`);
       if (tries >= triesMax)
         throw new StartError(`The database cannot be reached for ${waitMs / 1000} s: ${textOf(error)}`);

@@ -1,4 +1,5 @@
-import { DUE_CHANNEL, parseDueNotice, type DueNotice } from '@app/contracts';
+import { DUE_CHANNEL, WORKER_ROLE, parseDueNotice, type DueNotice } from '@app/contracts';
+import { sessionOptions } from '@app/persistence';
 import pg from 'pg';
 
 // Long enough not to hammer a database that restarts, short beside the pump's own poll.
@@ -35,6 +36,7 @@ export class DueListener {
       connectionString: this.databaseUrl,
       application_name: 'posthorn-listen',
       keepAlive: true,
+      options: sessionOptions(WORKER_ROLE),
       connectionTimeoutMillis: 5000,
       query_timeout: 5000,
     });

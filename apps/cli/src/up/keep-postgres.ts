@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { DatabaseRole } from '@app/contracts';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '@app/embedded-postgres';
 import { CliError, messageOf } from '../cli-error.js';
 import { isAlive, markOf, type ProcessMark } from './run-file.js';
@@ -26,8 +27,13 @@ export class KeptPostgres {
     return new KeptPostgres(server, await markOf(server.pid), dataDir, say);
   }
 
+  /** Of the owner, who migrates. */
   get url(): string {
     return this.server.url();
+  }
+
+  roleUrl(role: DatabaseRole): string {
+    return this.server.roleUrl(role);
   }
 
   async stop(): Promise<void> {

@@ -32,12 +32,13 @@ export async function prepareDatabase(
   keyring: Keyring,
   say: (line: string) => void,
 ): Promise<void> {
-  await withDatabase(url, async (database) => {
+  const check = async (database: Database): Promise<void> => {
     const refusal =
       (await checkServerVersion(database)) ??
       (config.DANGEROUS_ALLOW_LOSSY_DATABASE ? null : await checkDurability(database));
     if (refusal) throw new CliError(refusal);
-  });
+  };
+  await withDatabase(url, check, null, null);
   const applied = await migrate(url);
   if (applied.length > 0) say(`database: ${applied.length} migration(s) applied`);
   const sealed = await withDatabase(url, (database) => sealAfterMigration(database, keyring), keyring);
