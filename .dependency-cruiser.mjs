@@ -64,7 +64,8 @@ export default {
     },
     {
       name: 'one-dialler',
-      comment: 'One module opens connections to customers’ URLs; any other way around the guard is an SSRF.',
+      comment:
+        'One module opens connections to customers’ URLs; any other way around the guard is an SSRF. Also by import() and require(), which the lint rule of the same purpose does not see; that one sees globals.',
       severity: 'error',
       from: {
         path: '^(libs|apps)/',
@@ -72,7 +73,7 @@ export default {
           '^libs/delivery/src/http/|\\.spec\\.ts$|^libs/embedded-postgres/|^apps/cli/src/demo/|^apps/cli/src/up/refuse-taken-ports\\.ts$',
       },
       to: {
-        path: '^(node:)?(http|https|net|tls|http2|dgram)$|^undici$|node_modules/undici/',
+        path: '^(node:)?(http|https|net|tls|http2|dgram|dns|dns/promises)$|^undici$|node_modules/undici/',
         dependencyTypesNot: ['type-only'],
       },
     },
