@@ -146,6 +146,15 @@ describe.skipIf(!hasBrowser)('a customer in Swagger UI', { timeout: 60_000 }, ()
     expect(tab.complaints.filter((each) => !/status of 40[0134]/.test(each))).toEqual([]);
   });
 
+  it('runs no script but its own files, whatever stands in the page', async () => {
+    await tab.page.evaluate(
+      `document.body.append(Object.assign(document.createElement('script'), { textContent: 'window.injected = true' }))`,
+    );
+    expect(await tab.page.evaluate('window.injected')).toBeUndefined();
+    // The same list that was empty of it above: the page itself needs nothing that its policy forbids.
+    expect(tab.complaints.join()).toMatch(/Content Security Policy/);
+  });
+
   /** Presses Execute until the delivery has ended; the last answer is on the page. */
   async function deliveredAfter(delivery: string, attempts = 1): Promise<ShownAnswer> {
     await receiver.waitFor(attempts);

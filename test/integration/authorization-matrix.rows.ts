@@ -144,13 +144,14 @@ export const MATRIX: Record<string, MatrixRow> = {
   'GET /v1/replays': read('deliveries:read'),
   'GET /v1/replays/{replay}': read('deliveries:read'),
   'DELETE /v1/replays/{replay}': change('deliveries:resend'),
+
+  'GET /metrics': byStaff(read('metrics:read'), 'figures of everybody'),
 };
 
 /** The routes that ask for no key, each with why. Everything else that Fastify knows must have a row above. */
 export const PUBLIC: Record<string, string> = {
   'GET /health/live': 'an orchestrator has no key',
   'GET /health/ready': 'an orchestrator has no key',
-  'GET /metrics': 'figures without names, for a scraper',
   'GET /openapi.json': 'the contract is no secret',
   'GET /docs': 'the page that asks for the key',
 };

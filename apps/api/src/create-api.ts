@@ -1,12 +1,14 @@
-import { describeConfig, loadKeyring, type Config } from '@app/config';
+import { configWarnings, describeConfig, loadKeyring, type Config } from '@app/config';
 import { API_ROLE } from '@app/contracts';
 import { systemClock, systemRandom, type Clock, type Random } from '@app/domain';
 import { ensureAdminKey } from '@app/endpoints';
-import { createLogger, Metrics, type Logger } from '@app/observability';
+import { createLogger, Metrics, ScraperKey, type Logger } from '@app/observability';
 import { openDatabase, StartError, type Database } from '@app/persistence';
 import { DeliverQueue } from '@app/queue';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { VERSION } from '../../version.js';
+import type { ServerTimes } from './edge/server-options.js';
+import { serveMetrics } from './health/serve-metrics.js';
 import { createHttpApp } from './http-app.js';
 
 /** A running api. */
@@ -15,6 +17,8 @@ export interface Api {
   /** The port it listens on, also when 0 was asked for. */
   port: number;
   url: string;
+  /** Of METRICS_PORT, when that is set. */
+  metricsPort: number | null;
   database: Database;
   logger: Logger;
   /** Takes no new requests, finishes those under way (at most 20 s), closes. Safe to call twice. */
@@ -27,6 +31,8 @@ export interface ApiOverrides {
   random?: Random;
   logger?: Logger;
   metrics?: Metrics;
+  /** How long clients may take. */
+  times?: ServerTimes;
   /** How long to wait for the database at start. */
   waitMs?: number;
 }
@@ -69,13 +75,23 @@ export async function createApi(config: Config, overrides: ApiOverrides = {}): P
     const app = await createHttpApp(
       { config, database, queue, logger, metrics, clock, random },
       () => draining,
+      overrides.times,
     );
     await app.listen({ host: config.HOST, port: config.PORT });
+    const scraped =
+      config.METRICS_PORT === null
+        ? null
+        : await serveMetrics(metrics, new ScraperKey(config.POSTHORN_METRICS_KEY), {
+            host: config.HOST,
+            port: config.METRICS_PORT,
+          });
     const { port } = app.getHttpServer().address() as { port: number };
     logger.info(
       { config: describeConfig(config), version: VERSION, node: process.versions.node, port },
       'process.started',
     );
+
+    for (const detail of configWarnings(config)) logger.warn({ detail }, 'config.warning');
 
     let closing: Promise<void> | undefined;
     const close = async (reason: string): Promise<void> => {
@@ -85,6 +101,7 @@ export async function createApi(config: Config, overrides: ApiOverrides = {}): P
       const sweep = setInterval(() => app.getHttpServer().closeIdleConnections(), SWEEP_MS);
       await Promise.race([app.close(), timer(DRAIN_MS)]);
       clearInterval(sweep);
+      await scraped?.close();
       await queue.stop();
       await database.close();
       logger.info({ reason, ms: Math.round(performance.now() - startedAt) }, 'process.stopped');
@@ -93,6 +110,7 @@ export async function createApi(config: Config, overrides: ApiOverrides = {}): P
       app,
       port,
       url: `http://${config.HOST.includes(':') ? `[${config.HOST}]` : config.HOST}:${port}`,
+      metricsPort: scraped?.port ?? null,
       database,
       logger,
       close: (reason = 'closed') => (closing ??= close(reason)),

@@ -1,10 +1,13 @@
 import { BODY_BYTES_MAX } from '@app/contracts';
+import { parseOrigins } from '@app/config';
+import { ScraperKey } from '@app/observability';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { ApiModule, type ApiParts } from './api.module.js';
 import { serveDocs } from './docs/serve-docs.js';
 import { Authentication } from './edge/authentication.js';
+import { Cors } from './edge/cors.js';
 import { addHttpHooks, requestIdOf } from './edge/http-hooks.js';
 import { LimitRequests } from './edge/limit-requests.js';
 import { readJsonBodies } from './edge/json-body.js';
@@ -12,15 +15,19 @@ import { problemBody } from './edge/problem.filter.js';
 import { Problem } from '@app/contracts';
 import { RequestLimits } from './edge/request-limits.js';
 import { RouteTable } from './edge/route-table.js';
+import { securityHeaders } from './edge/security-headers.js';
+import { boundConnections, serverOptions, type ServerTimes } from './edge/server-options.js';
 import { NestLog } from './nest-log.js';
 
 /** The Nest application over Fastify with our edge around it. Neither listens nor connects to anything. */
 export async function createHttpApp(
   parts: Omit<ApiParts, 'routes'>,
   draining: () => boolean = () => false,
+  times?: ServerTimes,
 ): Promise<NestFastifyApplication> {
   const routes = new RouteTable();
   const adapter = new FastifyAdapter({
+    ...serverOptions(times),
     bodyLimit: BODY_BYTES_MAX,
     genReqId: requestIdOf,
     requestIdHeader: false,
@@ -44,11 +51,15 @@ export async function createHttpApp(
   addHttpHooks(fastify, {
     authentication: new Authentication(database, clock),
     limits: new LimitRequests(config, new RequestLimits(database, metrics, monotonic), metrics, monotonic),
+    cors: new Cors(parseOrigins(config.POSTHORN_CORS_ORIGINS), routes),
+    scraperKey: new ScraperKey(config.POSTHORN_METRICS_KEY),
+    hsts: config.POSTHORN_HSTS,
     routes,
     logger,
     metrics,
     draining,
   });
+  boundConnections(fastify);
   readJsonBodies(fastify);
   serveDocs(app);
   return app;
@@ -60,6 +71,7 @@ function badUrl(request: FastifyRequest, reply: FastifyReply): void {
   void reply
     .code(problem.status)
     .header('x-request-id', request.id)
+    .headers(securityHeaders(request.url, false))
     .header('content-type', 'application/problem+json')
     .send(JSON.stringify(problemBody(problem, request.url, request.id)));
 }

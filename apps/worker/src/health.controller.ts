@@ -1,16 +1,18 @@
-import { Controller, Get, Header, Inject, Res } from '@nestjs/common';
-import type { Metrics } from '@app/observability';
+import { Controller, Get, Header, Inject, Req, Res, UnauthorizedException } from '@nestjs/common';
+import type { Metrics, ScraperKey } from '@app/observability';
 import { Database } from '@app/persistence';
-import type { FastifyReply } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 
 export const METRICS = Symbol('Metrics');
+export const SCRAPER_KEY = Symbol('ScraperKey');
 
-/** For the orchestrator and the scraper; no key, so it tells nothing about any customer. */
+/** For the orchestrator and the scraper; it tells nothing about any customer. */
 @Controller()
 export class HealthController {
   constructor(
     private readonly database: Database,
     @Inject(METRICS) private readonly metrics: Metrics,
+    @Inject(SCRAPER_KEY) private readonly key: ScraperKey,
   ) {}
 
   @Get('health/live')
@@ -33,7 +35,8 @@ export class HealthController {
 
   @Get('metrics')
   @Header('content-type', 'text/plain; version=0.0.4; charset=utf-8')
-  scrape(): Promise<string> {
+  scrape(@Req() { headers }: FastifyRequest): Promise<string> {
+    if (this.key.isSet && !this.key.isIn(headers)) throw new UnauthorizedException();
     return this.metrics.registry.metrics();
   }
 }

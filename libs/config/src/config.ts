@@ -1,7 +1,10 @@
+import { refusals } from './refusals.js';
 import { VARIABLES, type Variable } from './variables.js';
 
 type ValueOf<V extends Variable> = V extends { kind: 'integer' }
-  ? number
+  ? V extends { default: null }
+    ? number | null
+    : number
   : V extends { kind: 'flag' }
     ? boolean
     : V extends { default: null }
@@ -27,6 +30,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
       else values[name] = result.value;
     }
   }
+  problems.push(...refusals(values, env));
   if (problems.length > 0) throw new ConfigError(`The configuration is wrong: ${problems.join('; ')}.`);
   return Object.freeze(values) as Config;
 }

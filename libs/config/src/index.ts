@@ -3,3 +3,5 @@ export { ConfigError, describeConfig, envExample, loadConfig, type Config } from
 export { VARIABLES } from './variables.js';
 export { egressProxyOf, urlPolicyOf } from './dialling.js';
 export type { EgressProxy } from './egress-proxy.js';
+export { parseOrigins } from './origins.js';
+export { configWarnings } from './warnings.js';

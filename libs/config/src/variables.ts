@@ -1,6 +1,7 @@
 import { parseCidrs, parseHostList, parseNat64Prefix } from '@app/domain';
 import { parseEgressProxy } from './egress-proxy.js';
 import { parseKeks } from '@app/sealing';
+import { parseOrigins } from './origins.js';
 
 /** How one variable is read: its kind decides what is accepted and what the Config holds. */
 export type Variable =
@@ -13,7 +14,7 @@ export type Variable =
       /** Throws a sentence about the text, in which no secret may be. */
       check?: (text: string) => unknown;
     }
-  | { kind: 'integer'; default: number; min: number; max: number; about: string }
+  | { kind: 'integer'; default: number | null; min: number; max: number; about: string }
   | { kind: 'flag'; default: boolean; about: string }
   | { kind: 'choice'; default: string; of: readonly string[]; about: string };
 
@@ -60,6 +61,35 @@ export const VARIABLES = {
     lengthMin: 32,
     about:
       'The first admin key, at least 32 characters. Unset: the first start makes one and prints it once.',
+  },
+  METRICS_PORT: {
+    kind: 'integer',
+    default: null,
+    min: 0,
+    max: 65535,
+    about:
+      'A port of its own for the api’s /metrics, which needs no key there; 0 takes a free one. Unset: only at PORT, with a key.',
+  },
+  POSTHORN_METRICS_KEY: {
+    kind: 'text',
+    default: null,
+    secret: true,
+    lengthMin: 32,
+    about:
+      'What a scraper sends as a bearer token to read /metrics, also while the database is away; at least 32 characters. When set, every /metrics asks for it. Unset: at PORT an API key with the scope metrics:read, at METRICS_PORT and WORKER_PORT nothing.',
+  },
+  POSTHORN_CORS_ORIGINS: {
+    kind: 'text',
+    default: '',
+    check: parseOrigins,
+    about:
+      'Origins whose pages may call the API from a browser, comma separated, such as https://portal.example.com. Empty: none.',
+  },
+  POSTHORN_HSTS: {
+    kind: 'flag',
+    default: false,
+    about:
+      'Every answer tells browsers to use https only, for a year. For an api that is reached through a TLS proxy only; one that a trusted proxy calls https is told so anyway.',
   },
   POSTHORN_RATE_LIMIT_KEY: {
     kind: 'integer',

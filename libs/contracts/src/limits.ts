@@ -11,6 +11,24 @@ export const BATCH_BODY_BYTES_MAX = 4 * 1024 * 1024;
 // Every other body.
 export const BODY_BYTES_MAX = 128 * 1024;
 export const JSON_DEPTH_MAX = 512;
+// Of a management body. Nothing there has more than a few hundred; a parser is slowest with many short names.
+export const JSON_KEYS_MAX = 10_000;
+// Of the events of one publish request, their data included: 200,000 names cost the event loop some 50 ms.
+export const EVENT_KEYS_MAX = 50_000;
+export const BATCH_KEYS_MAX = 200_000;
+
+// What a client may take of a connection. Slow ones cost memory and a descriptor, never a worker.
+export const HEADERS_SECONDS_MAX = 10;
+// From its first byte to the last of its body: 4 MiB then need 1.2 Mbit/s.
+export const REQUEST_SECONDS_MAX = 30;
+// Longer than load balancers keep theirs (60 s): who closes first must not be us, or a request is lost on the way.
+export const KEEP_ALIVE_SECONDS = 72;
+// The request line and all headers.
+export const HEADERS_BYTES_MAX = 16 * 1024;
+export const REQUEST_HEADERS_MAX = 100;
+export const REQUEST_URL_LENGTH_MAX = 8 * 1024;
+// Of one process; some 30 KiB each.
+export const CONNECTIONS_MAX = 10_000;
 
 export const NAME_LENGTH_MAX = 256;
 export const DESCRIPTION_LENGTH_MAX = 1024;

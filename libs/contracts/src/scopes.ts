@@ -8,6 +8,7 @@ export const SCOPES = [
   'deliveries:read',
   'deliveries:resend',
   'secrets:read',
+  'metrics:read',
   'admin',
 ] as const;
 export type ApiScope = (typeof SCOPES)[number];

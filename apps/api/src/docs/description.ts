@@ -22,6 +22,7 @@ endpoint. An endpoint that only fails is left alone for a while and probed, whic
 - **Lists** come in pages, newest first: ask again with \`?cursor=\` and the \`nextCursor\` of the page before, or follow the \`Link\` header.
 - **Errors** are [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problems: match on \`code\`; \`errors\` names each wrong field.
 - **Every POST** that changes something takes an \`Idempotency-Key\`: after a lost answer send the same request again, and it is done once.
+- **Requests are limited.** Answers say what is left in \`RateLimit\`; a 429 says in \`Retry-After\` when to come back.
 - **A subscriber** is named by its id (\`sub_…\`) or by your own \`externalId\`, wherever one is asked for.
 
 <details><summary><b>Verify a signature</b></summary>
@@ -105,5 +106,6 @@ const SCOPE_MEANINGS: Record<ApiScope, string> = {
   'deliveries:read': 'see events, deliveries and replays',
   'deliveries:resend': 'resend and cancel deliveries, start and cancel replays',
   'secrets:read': 'see the signing secrets of endpoints',
+  'metrics:read': 'see the metrics of a process',
   admin: 'do everything, the catalogue of event types included',
 };

@@ -5,8 +5,9 @@ import type { FastifyRequest } from 'fastify';
 import { callerOf } from './caller.js';
 import { REQUIRED_SCOPE } from './require-scope.decorator.js';
 
-/** Where keys are asked for. Health, metrics and documentation lie outside. */
+/** Where keys are asked for, beside METRICS_ROUTE. Health and documentation lie outside. */
 export const KEYED_PREFIX = '/v1/';
+export const METRICS_ROUTE = '/metrics';
 
 /** Whether the key may do this. Who it is was settled before the body was read (authentication.ts). */
 @Injectable()
@@ -25,6 +26,7 @@ export class ApiKeyGuard implements CanActivate {
         throw new Error(`Bug: ${request.method} ${request.routeOptions.url} names no scope`);
       return true;
     }
+    if (request.isScraper) return true;
     const { scopes } = callerOf(request);
     if (!scopes.includes(required) && !scopes.includes('admin'))
       throw new Problem('forbidden', `This needs a key with the scope ${required}.`);

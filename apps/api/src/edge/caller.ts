@@ -17,6 +17,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Set by the authentication hook on every route under /v1. */
     caller?: Caller;
+    /** Set on /metrics when POSTHORN_METRICS_KEY was sent; there is no caller then. */
+    isScraper?: boolean;
     /** The body exactly as it came; on the publishing routes nobody has parsed it. */
     rawBody?: Buffer;
     /** The code of the problem that was answered, for the request's log line. */

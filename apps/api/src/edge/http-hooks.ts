@@ -1,13 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { Problem } from '@app/contracts';
-import type { Logger, Metrics } from '@app/observability';
+import type { Logger, Metrics, ScraperKey } from '@app/observability';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Answer } from './answer.js';
-import { KEYED_PREFIX } from './api-key.guard.js';
+import { KEYED_PREFIX, METRICS_ROUTE } from './api-key.guard.js';
 import type { Authentication } from './authentication.js';
+import type { Cors } from './cors.js';
 import type { LimitRequests } from './limit-requests.js';
+import { checkBounds, refuseEncodedBody } from './request-bounds.js';
 import type { RouteTable } from './route-table.js';
+import { securityHeaders } from './security-headers.js';
 
 const REQUEST_ID = /^[A-Za-z0-9._:-]{1,128}$/;
 
@@ -20,6 +23,10 @@ export function requestIdOf(raw: Pick<IncomingMessage, 'headers'>): string {
 export interface HookParts {
   authentication: Authentication;
   limits: LimitRequests;
+  cors: Cors;
+  scraperKey: ScraperKey;
+  /** POSTHORN_HSTS. */
+  hsts: boolean;
   routes: RouteTable;
   logger: Logger;
   metrics: Metrics;
@@ -32,7 +39,10 @@ export function addHttpHooks(fastify: FastifyInstance, parts: HookParts): void {
   fastify.addHook('onRoute', (route) => parts.routes.add(route));
 
   fastify.addHook('onRequest', async (request, reply) => {
-    reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff');
+    reply.header('x-request-id', request.id);
+    reply.headers(securityHeaders(request.url, parts.hsts || request.protocol === 'https'));
+    if (parts.cors.handle(request, reply)) return reply;
+    checkBounds(request);
     if (parts.draining()) {
       reply.header('connection', 'close');
       throw new Problem('unavailable', 'This process is stopping. Try again: another one will answer.', {
@@ -40,13 +50,12 @@ export function addHttpHooks(fastify: FastifyInstance, parts: HookParts): void {
       });
     }
     // Before the body is read: nobody without a key makes us hold four megabytes.
-    if (request.routeOptions.url?.startsWith(KEYED_PREFIX)) {
-      reply.header('cache-control', 'no-store');
+    if (isKeyed(request, parts))
       request.caller = await parts.limits.authenticate(request, reply, (each) =>
         parts.authentication.callerOf(each),
       );
-    }
     await parts.limits.admit(request, reply);
+    refuseEncodedBody(request);
   });
 
   fastify.addHook('preSerialization', async (request, reply, payload) => {
@@ -56,6 +65,12 @@ export function addHttpHooks(fastify: FastifyInstance, parts: HookParts): void {
   });
 
   fastify.addHook('onResponse', async (request, reply) => handled(request, reply, parts));
+}
+
+function isKeyed(request: FastifyRequest, { scraperKey }: HookParts): boolean {
+  const { url } = request.routeOptions;
+  if (url === METRICS_ROUTE) request.isScraper = scraperKey.isIn(request.headers);
+  return url?.startsWith(KEYED_PREFIX) || (url === METRICS_ROUTE && !request.isScraper);
 }
 
 function sendAsItIs(reply: FastifyReply, answer: Answer): void {
