@@ -19,6 +19,8 @@ export interface ReceivedRequest {
   host: string;
   path: string;
   headers: IncomingMessage['headers'];
+  /** Also of headers that came twice. */
+  rawNames: string[];
 }
 
 export interface Recorder {
@@ -46,8 +48,14 @@ export async function startRecorder(): Promise<Recorder> {
   const received: ReceivedRequest[] = [];
   let connections = 0;
   const answer = (request: IncomingMessage, response: { writeHead: Function; end: Function }) => {
-    const { method = '', url = '', headers } = request;
-    received.push({ method, host: headers.host ?? '', path: url, headers });
+    const { method = '', url = '', headers, rawHeaders } = request;
+    received.push({
+      method,
+      host: headers.host ?? '',
+      path: url,
+      headers,
+      rawNames: rawHeaders.filter((_text, at) => at % 2 === 0),
+    });
     request.resume().on('end', () => {
       response.writeHead(200, { connection: 'close' });
       response.end('thank you');

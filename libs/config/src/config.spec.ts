@@ -1,6 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { ConfigError, configWarnings, describeConfig, loadConfig } from './index.js';
+import {
+  ConfigError,
+  configWarnings,
+  describeConfig,
+  egressProxyOf,
+  loadConfig,
+  urlPolicyOf,
+} from './index.js';
 
 describe('loadConfig', () => {
   it('gives every default when nothing is set, and is frozen', () => {
@@ -101,5 +108,49 @@ describe('loadConfig', () => {
     expect(warnings({ NODE_OPTIONS: '--max-old-space-size=99 --inspect=0.0.0.0' })).toHaveLength(1);
     expect(warnings({}, ['--inspect-brk'])).toHaveLength(1);
     expect(warnings({ HTTPS_PROXY: 'http://proxy:3128' })).toEqual([expect.stringMatching(/not followed/)]);
+  });
+});
+
+describe('what may be dialled', () => {
+  it('is by default public, https, and nothing else', () => {
+    expect(urlPolicyOf(loadConfig({}))).toEqual({
+      addresses: { allow: [], deny: [], nat64: [], ownPorts: expect.any(Set) as Set<number> },
+      hosts: [],
+      http: false,
+    });
+    expect(
+      egressProxyOf(loadConfig({ HTTPS_PROXY: 'http://10.0.0.1:3128', HTTP_PROXY: 'http://10.0.0.1:3128' })),
+    ).toBeNull();
+  });
+
+  it('knows the ports of our own and of the database', () => {
+    const own = (env: NodeJS.ProcessEnv) => urlPolicyOf(loadConfig(env)).addresses.ownPorts;
+    expect(own({ PORT: '8000', WORKER_PORT: '0', DATABASE_URL: 'postgres://u:p@db:6000/d' })).toContain(8000);
+    expect(own({ DATABASE_URL: 'postgres://u:p@db:6000/d' })).toContain(6000);
+    expect(own({ DATABASE_URL: 'postgres://u:p@db/d' })).toContain(5432);
+    expect(own({ PORT: '0', WORKER_PORT: '0' })).not.toContain(0);
+  });
+
+  it.each([
+    ['POSTHORN_ALLOW_CIDRS', '10.0.0.1/8'],
+    ['POSTHORN_DENY_CIDRS', 'nonsense'],
+    ['POSTHORN_ALLOW_HOSTS', '*'],
+    ['POSTHORN_NAT64_PREFIX', '64:ff9b::/64'],
+    ['POSTHORN_EGRESS_PROXY', 'socks5://u:swordfish@10.0.0.1:1080'],
+    ['POSTHORN_EGRESS_PROXY', 'http://u:swordfish@10.0.0.1:3128/path'],
+    ['POSTHORN_EGRESS_PROXY', 'u:swordfish@10.0.0.1:3128'],
+  ])('%s=%s is refused at start, without its password', (name, value) => {
+    expect(() => loadConfig({ [name]: value })).toThrow(new RegExp(`${name} is wrong`));
+    expect(() => loadConfig({ [name]: value })).not.toThrow(/swordfish/);
+  });
+
+  it('a proxy has its password beside its address, and the start-up line has neither', () => {
+    const config = loadConfig({ POSTHORN_EGRESS_PROXY: 'http://posthorn:sword%40fish@proxy.internal:3128' });
+    expect(egressProxyOf(config)).toEqual({
+      hostname: 'proxy.internal',
+      port: 3128,
+      authorization: `Basic ${Buffer.from('posthorn:sword@fish').toString('base64')}`,
+    });
+    expect(describeConfig(config).POSTHORN_EGRESS_PROXY).toBe(true);
   });
 });

@@ -118,6 +118,24 @@ describe('one attempt', () => {
     expect(deadlineMs).toBe(15_000);
   });
 
+  it('sends of an old row only what could be saved today: no second copy of ours in other letters', async () => {
+    const { sent, attempts } = attempting({ statusCode: 204 });
+    const old = JSON.parse(
+      `{ "X-Tenant": "t1", "x-tenant": "t2", "Webhook-Id": "mine", "WEBHOOK-SIGNATURE": "v1,x", "Host": "169.254.169.254",
+         "X-Forwarded-For": "127.0.0.1", "X-aws-ec2-metadata-token": "t", "__proto__": "x", "x\\r\\nX-Evil": "1", "x-a": "a\\r\\nX-Evil: 1" }`,
+    ) as Record<string, string>;
+    await attempts.attempt(delivery(), endpoint({ headers: old }));
+    const names = Object.keys(sent[0].headers);
+    const ours = new Set(
+      'content-type user-agent accept-encoding webhook-id webhook-timestamp webhook-signature posthorn-delivery posthorn-attempt'.split(
+        ' ',
+      ),
+    );
+    expect(names.filter((name) => !ours.has(name))).toEqual(['X-Tenant']);
+    expect(sent[0].headers['X-Tenant']).toBe('t1');
+    expect(Object.getPrototypeOf(sent[0].headers)).toBe(Object.prototype);
+  });
+
   it.each([
     [{ endpoint: undefined }, { status: 'cancelled', reason: 'endpoint_deleted' }],
     [

@@ -501,6 +501,49 @@ describe('what can never be sent', () => {
 
 describe('addresses', () => {
   it.each([
+    ['http://hooks.example.com/', 'config_invalid'],
+    ['https://user@hooks.example.com/', 'config_invalid'],
+    ['https://localhost/', 'blocked_address'],
+    ['https://metadata.google.internal/', 'blocked_address'],
+    ['https://intranet/', 'blocked_address'],
+    ['https://hooks.example.com:5432/', 'blocked_port'],
+  ])('a URL that would not be registered today is not looked up: %s', async (url, failure) => {
+    const { dialled, sockets } = recorded();
+    const lookups: string[] = [];
+    const resolver = { resolve: (name: string) => Promise.resolve((lookups.push(name), ['93.184.216.34'])) };
+    const policy = { addresses: PUBLIC_ONLY, hosts: [], http: false };
+    const result = await post(url, { sender: senderWith({ policy, sockets, resolver }) });
+    expect(result).toMatchObject({ failure, failureDetail: expect.stringContaining('.') as string });
+    expect([dialled, lookups]).toEqual([[], []]);
+  });
+
+  it('our own ports are not dialled at what the operator opened, by address or by name', async () => {
+    const { url, count } = await tcp((socket) => socket.end('HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n'));
+    const { port } = new URL(url);
+    const policy = { ...LOOPBACK, addresses: { ...LOOPBACK.addresses, ownPorts: new Set([Number(port)]) } };
+    const sender = senderWith({ policy, resolver: answers('127.0.0.1') });
+    for (const own of [url, `http://hooks.test:${port}/`, `http://localhost:${port}/`])
+      expect((await post(own, { sender })).failure).toBe('blocked_port');
+    expect(count()).toBe(0);
+  });
+
+  it('a connection is not kept for good: a name that has moved inside is noticed', async () => {
+    const { url, count } = await tcp((socket) =>
+      socket.on('data', () => socket.write('HTTP/1.1 204 No Content\r\n\r\n')),
+    );
+    const named = `http://hooks.test:${new URL(url).port}/`;
+    let where = '127.0.0.1';
+    const resolver = { resolve: () => Promise.resolve([where]) };
+    const kept = senderWith({ resolver });
+    const aged = senderWith({ resolver, connectionAgeMaxMs: 0 });
+    for (const sender of [kept, aged]) expect((await post(named, { sender })).failure).toBeNull();
+    where = '10.0.0.1';
+    expect((await post(named, { sender: kept })).failure).toBeNull();
+    expect((await post(named, { sender: aged })).failure).toBe('blocked_address');
+    expect(count()).toBe(2);
+  });
+
+  it.each([
     'http://10.0.0.1/',
     'http://127.0.0.1/',
     'http://2130706433/',

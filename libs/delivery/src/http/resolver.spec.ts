@@ -7,14 +7,29 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DnsResolver, parseHosts } from './resolver.js';
 
 const A = 1;
+const CNAME = 5;
 const AAAA = 28;
 const NOERROR = 0;
 const SERVFAIL = 2;
 const NXDOMAIN = 3;
 const REFUSED = 5;
 
+interface Said {
+  rcode: number;
+  data?: number[][];
+  /** Whole records, before those. */
+  records?: number[][];
+}
+const nameBytes = (name: string) => [
+  ...name.split('.').flatMap((label) => [label.length, ...Buffer.from(label)]),
+  0,
+];
+function record(name: number[], type: number, data: readonly number[]): number[] {
+  return [...name, 0, type, 0, 1, 0, 0, 0, 0, data.length >> 8, data.length & 255, ...data];
+}
+
 /** By name: what each question gets. `undefined` is silence. */
-const zone: Record<string, (type: number) => { rcode: number; data?: number[][] } | undefined> = {
+const zone: Record<string, (type: number) => Said | undefined> = {
   'both.test': (type) => ({
     rcode: NOERROR,
     data:
@@ -33,6 +48,22 @@ const zone: Record<string, (type: number) => { rcode: number; data?: number[][] 
   'refused.test': () => ({ rcode: REFUSED }),
   'mixed.test': (type) => ({ rcode: type === A ? NXDOMAIN : SERVFAIL }),
   'silent.test': () => undefined,
+  // A chain of two, as a zone gives it that wants to lead inside: what counts is where it ends.
+  'chain.test': (type) => ({
+    rcode: NOERROR,
+    records:
+      type === A
+        ? [
+            record(nameBytes('chain.test'), CNAME, nameBytes('middle.test')),
+            record(nameBytes('middle.test'), CNAME, nameBytes('end.test')),
+            record(nameBytes('end.test'), A, [10, 0, 0, 1]),
+          ]
+        : [],
+  }),
+  'many.test': (type) => ({
+    rcode: NOERROR,
+    data: type === A ? Array.from({ length: 513 }, (_, n) => [192, 0, 2 + (n >> 8), n & 255]) : [],
+  }),
   'lazy.test': (type) => ({ rcode: NOERROR, data: type === A ? [[192, 0, 2, 1]] : [] }),
 };
 const LAZY_MS = 1500;
@@ -52,24 +83,25 @@ beforeAll(async () => {
     const name = labels.join('.').toLowerCase();
     const type = query.readUInt16BE(at + 1);
     asked.push(`${name}/${type === AAAA ? 'AAAA' : 'A'}`);
-    const answer = (zone[name] ?? (() => ({ rcode: NXDOMAIN, data: undefined })))(type);
+    const known = zone[name] ?? (name.endsWith('.silent.test') ? zone['silent.test'] : undefined);
+    const answer = known === undefined ? { rcode: NXDOMAIN } : known(type);
     if (answer === undefined) return;
-    const records = (answer.data ?? []).map((data) => [
-      0xc0,
-      12,
-      0,
-      type,
+    const { data = [], records: whole = [] }: Partial<Said> = answer;
+    const records = [...whole, ...data.map((each) => record([0xc0, 12], type, each))];
+    const head = [
+      query[0],
+      query[1],
+      0x81,
+      0x80 | answer.rcode,
       0,
       1,
+      records.length >> 8,
+      records.length & 255,
       0,
       0,
       0,
       0,
-      0,
-      data.length,
-      ...data,
-    ]);
-    const head = [query[0], query[1], 0x81, 0x80 | answer.rcode, 0, 1, 0, records.length, 0, 0, 0, 0];
+    ];
     const packet = Buffer.concat([Buffer.from(head), question, Buffer.from(records.flat())]);
     setTimeout(() => server.send(packet, from.port, from.address), name === 'lazy.test' ? LAZY_MS : 0);
   });
@@ -85,6 +117,7 @@ describe('DnsResolver', () => {
     ['both.test', ['192.0.2.1', '192.0.2.2', '2001:db8::1']],
     ['v4.test', ['192.0.2.1']],
     ['V4.Test', ['192.0.2.1']],
+    ['chain.test', ['10.0.0.1']],
     // One family's trouble does not take the other's answer away.
     ['half.test', ['192.0.2.1']],
     ['localhost', ['127.0.0.1']],
@@ -97,6 +130,7 @@ describe('DnsResolver', () => {
     ['servfail.test', 'ESERVFAIL'],
     ['refused.test', 'EREFUSED'],
     ['mixed.test', 'ESERVFAIL'],
+    ['many.test', 'EBADRESP'],
   ])('%s fails with %s', async (name, code) => {
     await expect(resolver().resolve(name)).rejects.toMatchObject({ code });
   });
@@ -105,6 +139,19 @@ describe('DnsResolver', () => {
     const patient = resolver(5000);
     for (let quick = 0; quick < 60; quick++) await patient.resolve('v4.test');
     expect(await patient.resolve('lazy.test')).toEqual(['192.0.2.1']);
+  });
+
+  it('fifty zones that never answer keep nobody waiting, and are given up', async () => {
+    const one = resolver(1500);
+    const startedAt = performance.now();
+    const took = () => performance.now() - startedAt;
+    const silent = Array.from({ length: 50 }, (_, n) =>
+      one.resolve(`n${n}.silent.test`).catch((e: Error) => e),
+    );
+    expect(await one.resolve('v4.test')).toEqual(['192.0.2.1']);
+    expect(took()).toBeLessThan(1000);
+    for (const error of await Promise.all(silent)) expect(error).toMatchObject({ code: 'ETIMEOUT' });
+    expect(took()).toBeLessThan(3000);
   });
 
   it('is bounded, and keeps what one family did answer', async () => {

@@ -12,6 +12,8 @@ const TIMEOUT_MS = 5000;
 // c-ares tries again after the first timeout, without listening for the first answer any more; two tries fit into the bound above.
 const QUERY_TIMEOUT_MS = 2500;
 const QUERY_TRIES = 2;
+// All are judged before one is dialled; nobody has so many. A TCP answer holds four thousand.
+const ADDRESSES_MAX = 512;
 const HOSTS_FILE_MAX_AGE_MS = 10_000;
 const HOSTS_FILE_BYTES_MAX = 1 << 20;
 
@@ -53,10 +55,13 @@ export class DnsResolver implements HostResolver {
       this.bounded(channel.resolve4(name)),
       this.bounded(channel.resolve6(name)),
     ]);
+    // What goes on beyond its bound would keep a socket.
+    channel.cancel();
     const addresses = [
       ...(v4.status === 'fulfilled' ? v4.value : []),
       ...(v6.status === 'fulfilled' ? v6.value : []),
     ];
+    if (addresses.length > ADDRESSES_MAX) throw codedError('EBADRESP');
     if (addresses.length > 0) return addresses;
     throw worstOf([v4, v6]);
   }
