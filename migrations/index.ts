@@ -4,6 +4,7 @@ import { Queue1795305600003 } from './1795305600003-queue.js';
 import { Boundary1795392000004 } from './1795392000004-boundary.js';
 import { RowSecurity1795478400005 } from './1795478400005-row-security.js';
 import { SealedSecrets1795478400006 } from './1795478400006-sealed-secrets.js';
+import { Access1795478400007 } from './1795478400007-access.js';
 import { Edge1795478400010 } from './1795478400010-edge.js';
 
 /** In the order in which they run. An explicit array: a glob would also find what was renamed or half built. */
@@ -14,5 +15,6 @@ export const MIGRATIONS = [
   Boundary1795392000004,
   RowSecurity1795478400005,
   SealedSecrets1795478400006,
+  Access1795478400007,
   Edge1795478400010,
 ];

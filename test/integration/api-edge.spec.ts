@@ -197,7 +197,7 @@ describe('keys', () => {
       await fixture.api.database.query(
         `SELECT action, object, ip FROM audit_log WHERE request_id = 'audit-1'`,
       ),
-    ).toEqual([{ action: 'POST /v1/subscribers', object: made.body.id, ip: '127.0.0.1' }]);
+    ).toEqual([{ action: 'subscriber.create', object: made.body.id, ip: '127.0.0.1' }]);
     expect(JSON.stringify(fixture.lines)).not.toContain(key);
     expect(fixture.lines).toContainEqual(
       expect.objectContaining({

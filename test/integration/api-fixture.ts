@@ -93,7 +93,7 @@ export async function startApi(env: NodeJS.ProcessEnv = {}): Promise<ApiFixture>
     },
     key(scopes, boundTo) {
       const subscriberId = boundTo === undefined ? null : fromPublicId('sub', boundTo)!;
-      const keys = new ApiKeys(api.database, systemClock, systemRandom);
+      const keys = new ApiKeys(api.database, systemClock, systemRandom, 'live');
       return api.database.transaction((tx) =>
         keys.create(tx, { name: 'test', scopes, subscriberId, expiresAt: null }),
       );

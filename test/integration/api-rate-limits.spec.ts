@@ -39,7 +39,7 @@ beforeEach(() => apis[0].database.query('DELETE FROM request_windows'));
 const ask = (api: Api, path = '/v1/subscribers?limit=1', key = ADMIN_KEY, init: RequestInit = {}) =>
   fetch(api.url + path, { ...init, headers: { authorization: `Bearer ${key}`, ...init.headers } });
 const newKey = async (): Promise<string> => {
-  const keys = new ApiKeys(apis[0].database, systemClock, systemRandom);
+  const keys = new ApiKeys(apis[0].database, systemClock, systemRandom, 'live');
   const made = await apis[0].database.transaction((tx) =>
     keys.create(tx, { name: 'test', scopes: ['admin'], subscriberId: null, expiresAt: null }),
   );

@@ -88,12 +88,14 @@ describe('start', () => {
   it('makes the first admin key once, and registers a given one by its hash', async () => {
     const fresh = await createTestDatabase();
     const api = await createApi(configFor(fresh.url, { POSTHORN_ADMIN_KEY: '' }));
-    const none = { POSTHORN_ADMIN_KEY: null };
+    const none = { POSTHORN_ADMIN_KEY: null, POSTHORN_ENVIRONMENT: 'live' };
     const outside = await openDatabase(fresh.url);
     const made = await Promise.all([1, 2, 3].map(() => ensureAdminKey(outside, none, systemRandom)));
     expect(made.filter((key) => key !== null)).toEqual([expect.stringMatching(/^ph_live_/)]);
     for (let n = 0; n < 2; n++)
-      expect(await ensureAdminKey(outside, { POSTHORN_ADMIN_KEY: ADMIN_KEY }, systemRandom)).toBeNull();
+      expect(
+        await ensureAdminKey(outside, { ...none, POSTHORN_ADMIN_KEY: ADMIN_KEY }, systemRandom),
+      ).toBeNull();
     expect(
       await outside.query('SELECT scopes FROM api_keys WHERE key_hash = $1', [hashKey(ADMIN_KEY)]),
     ).toEqual([{ scopes: ['admin'] }]);

@@ -1,6 +1,15 @@
 import { urlPolicyOf, type Config } from '@app/config';
 import type { Clock, Random, UrlPolicy } from '@app/domain';
-import { Endpoints, EndpointSecrets, EndpointStates, EventTypes, Ids, Subscribers } from '@app/endpoints';
+import {
+  AccessTokens,
+  ApiKeys,
+  Endpoints,
+  EndpointSecrets,
+  EndpointStates,
+  EventTypes,
+  Ids,
+  Subscribers,
+} from '@app/endpoints';
 import { AcceptEvents } from '@app/ingest';
 import { Metrics, type Logger } from '@app/observability';
 import { Database } from '@app/persistence';
@@ -8,6 +17,9 @@ import { DeliverQueue } from '@app/queue';
 import { Module, type DynamicModule, type Provider } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
 import { TerminusModule } from '@nestjs/terminus';
+import { AccessTokensController } from './access/access-tokens.controller.js';
+import { ApiKeysController } from './access/api-keys.controller.js';
+import { AuditController } from './access/audit.controller.js';
 import { CONSOLE } from './deliveries/console.providers.js';
 import { DeliveriesController } from './deliveries/deliveries.controller.js';
 import { ApiKeyGuard } from './edge/api-key.guard.js';
@@ -55,6 +67,9 @@ const CONTROLLERS = [
   EventsReadController,
   DeliveriesController,
   ReplaysController,
+  AccessTokensController,
+  ApiKeysController,
+  AuditController,
   HealthController,
   MetricsController,
 ];
@@ -98,6 +113,17 @@ const STAGES: Provider[] = [
     inject: [Database, DeliverQueue, CLOCK, RANDOM, Metrics, CONFIG],
   },
   { provide: EventTypes, useFactory: () => new EventTypes() },
+  {
+    provide: ApiKeys,
+    useFactory: (database: Database, clock: Clock, random: Random, config: Config) =>
+      new ApiKeys(database, clock, random, config.POSTHORN_ENVIRONMENT),
+    inject: [Database, CLOCK, RANDOM, CONFIG],
+  },
+  {
+    provide: AccessTokens,
+    useFactory: (ids: Ids, config: Config) => new AccessTokens(ids, config.POSTHORN_ENVIRONMENT),
+    inject: [Ids, CONFIG],
+  },
 ];
 
 @Module({})

@@ -1,12 +1,14 @@
 import { BODY_BYTES_MAX } from '@app/contracts';
 import { parseOrigins } from '@app/config';
 import { ScraperKey } from '@app/observability';
+import { parseCidrs } from '@app/domain';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { ApiModule, type ApiParts } from './api.module.js';
 import { serveDocs } from './docs/serve-docs.js';
 import { Authentication } from './edge/authentication.js';
+import { proxyTrust } from './edge/client-address.js';
 import { Cors } from './edge/cors.js';
 import { addHttpHooks, requestIdOf } from './edge/http-hooks.js';
 import { LimitRequests } from './edge/limit-requests.js';
@@ -31,6 +33,7 @@ export async function createHttpApp(
     bodyLimit: BODY_BYTES_MAX,
     genReqId: requestIdOf,
     requestIdHeader: false,
+    trustProxy: proxyTrust(parseCidrs(parts.config.POSTHORN_TRUSTED_PROXIES)),
     // While draining our own hook answers, in our own form.
     return503OnClosing: false,
     frameworkErrors: (_error: unknown, request: unknown, reply: unknown) =>
@@ -49,7 +52,7 @@ export async function createHttpApp(
   const { logger, metrics, database, clock, config } = parts;
   const monotonic = () => performance.now();
   addHttpHooks(fastify, {
-    authentication: new Authentication(database, clock),
+    authentication: new Authentication(database, clock, config.POSTHORN_ENVIRONMENT),
     limits: new LimitRequests(config, new RequestLimits(database, metrics, monotonic), metrics, monotonic),
     cors: new Cors(parseOrigins(config.POSTHORN_CORS_ORIGINS), routes),
     scraperKey: new ScraperKey(config.POSTHORN_METRICS_KEY),

@@ -1,8 +1,18 @@
+import { userInfo } from 'node:os';
 import { loadConfig } from '@app/config';
-import { NAME_LENGTH_MAX, PAGE_SIZE_MAX, SCOPES, STAFF, type ApiScope } from '@app/contracts';
-import { fromPublicId, systemClock, systemRandom, toPublicId } from '@app/domain';
-import { ApiKeys, Ids, Subscribers } from '@app/endpoints';
-import type { Database, ListedKey } from '@app/persistence';
+import {
+  KEY_OVERLAP_SECONDS_MAX,
+  NAME_LENGTH_MAX,
+  PAGE_SIZE_MAX,
+  Problem,
+  SCOPES,
+  STAFF,
+  type ApiScope,
+  type AuditAction,
+} from '@app/contracts';
+import { fromPublicId, newId, systemClock, systemRandom, toPublicId, type AuditChange } from '@app/domain';
+import { ApiKeys, auditOfKey, Ids, Subscribers } from '@app/endpoints';
+import { auditRepository, type Database, type ListedKey, type Tx } from '@app/persistence';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { CliError } from './cli-error.js';
 import { withDatabase, withDatabaseUrl } from './find-database.js';
@@ -10,9 +20,10 @@ import { rewrapCommand } from './rewrap.command.js';
 
 export function keysCommand(): Command {
   return new Command('keys')
-    .description('API keys: make, list, revoke. And the keys of secrets at rest: rewrap.')
+    .description('API keys: make, list, rotate, revoke. And the keys of secrets at rest: rewrap.')
     .addCommand(createCommand())
     .addCommand(listCommand())
+    .addCommand(rotateCommand())
     .addCommand(revokeCommand())
     .addCommand(rewrapCommand());
 }
@@ -21,6 +32,7 @@ interface CreateOptions {
   name: string;
   scope: ApiScope[];
   subscriber?: string;
+  ip?: string[];
   expires?: Date;
   json?: boolean;
 }
@@ -31,6 +43,7 @@ function createCommand(): Command {
     .requiredOption('--name <name>', 'what it is for, as the list will show it', parseName)
     .addOption(new Option('--scope <scope...>', 'what it may do').choices(SCOPES).makeOptionMandatory())
     .option('--subscriber <subscriber>', 'the only subscriber that it may see: sub_… or its externalId')
+    .option('--ip <network...>', 'where it may be used from, such as 198.51.100.0/24; without it, anywhere')
     .option(
       '--expires <duration>',
       'how long it is good for, such as 12h or 30d; without it, until revoked',
@@ -38,6 +51,24 @@ function createCommand(): Command {
     )
     .option('--json', 'print JSON')
     .action((options: CreateOptions) => onKeys((keys, database) => create(keys, database, options)));
+}
+
+function rotateCommand(): Command {
+  return new Command('rotate')
+    .description('Give a key another text, shown once. The one before is good for a while beside it.')
+    .argument('<id>', 'key_…, as the list shows it')
+    .option('--overlap <duration>', 'how long, up to 7d; 0 ends it at once; without it, a day', parseOverlap)
+    .action((id: string, { overlap }: { overlap?: number }) =>
+      onKeys(async (keys, database) => {
+        const text = await database.transaction(async (tx) => {
+          const { before, after, key } = await keys.rotate(tx, fromPublicId('key', id), overlap);
+          await audit(tx, 'api_key.rotate', after, auditOfKey(before, after));
+          return key;
+        });
+        process.stderr.write(`${id} is rotated. This is the only time its text is shown:\n`);
+        console.log(text);
+      }),
+    );
 }
 
 function listCommand(): Command {
@@ -59,22 +90,26 @@ function revokeCommand(): Command {
     .argument('<id>', 'key_…, as the list shows it')
     .action((id: string) =>
       onKeys(async (keys, database) => {
-        const uuid = fromPublicId('key', id);
-        const there = uuid !== undefined && (await database.transaction((tx) => keys.revoke(tx, uuid)));
-        if (!there) throw new CliError(`There is no key ${id}: \`posthorn keys list\` shows them.`);
+        await database.transaction(async (tx) => {
+          const { before, after } = await keys.revoke(tx, fromPublicId('key', id));
+          await audit(tx, 'api_key.revoke', after, auditOfKey(before, after));
+        });
         console.log(`${id} is revoked.`);
       }),
     );
 }
 
 async function create(keys: ApiKeys, database: Database, options: CreateOptions): Promise<void> {
-  const { name, scope: scopes, expires = null } = options;
+  const { name, scope: scopes, ip: networks, expires = null } = options;
   const made = await database.transaction(async (tx) => {
     const subscribers = new Subscribers(new Ids(systemClock, systemRandom));
     const only =
       options.subscriber === undefined ? null : await subscribers.get(tx, STAFF, options.subscriber);
     const subscriberId = only?.id ?? null;
-    return { subscriberId, ...(await keys.create(tx, { name, scopes, subscriberId, expiresAt: expires })) };
+    const key = await keys.create(tx, { name, scopes, subscriberId, networks, expiresAt: expires });
+    const after = await keys.get(tx, fromPublicId('key', key.id));
+    await audit(tx, 'api_key.create', after, auditOfKey(null, after));
+    return { subscriberId, ...key };
   });
   if (options.json) {
     const subscriber = made.subscriberId && toPublicId('sub', made.subscriberId);
@@ -86,6 +121,30 @@ async function create(keys: ApiKeys, database: Database, options: CreateOptions)
   // The text alone on standard output: KEY=$(posthorn keys create …) works.
   process.stderr.write(`${made.id} (${scopes.join(', ')}). This is the only time it is shown:\n`);
   console.log(made.key);
+}
+
+/** The line of the audit log: what is done here is done by a user of this machine, past the API. */
+async function audit(tx: Tx, action: AuditAction, key: ListedKey, change: AuditChange): Promise<void> {
+  await auditRepository.insert(tx, {
+    id: newId(systemClock.now().getTime(), systemRandom),
+    actor: { kind: 'cli', id: userName() },
+    action,
+    route: null,
+    object: toPublicId('key', key.id),
+    subscriberId: key.subscriberId,
+    ip: null,
+    requestId: null,
+    ...change,
+  });
+}
+
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    // A user of a container that no file names.
+    return String(process.getuid?.() ?? 'unknown');
+  }
 }
 
 async function listAll(keys: ApiKeys): Promise<ListedKey[]> {
@@ -100,8 +159,13 @@ async function listAll(keys: ApiKeys): Promise<ListedKey[]> {
 
 type ShownKey = ReturnType<typeof shown>;
 
-function shown({ id, subscriberId, ...key }: ListedKey) {
-  return { id: toPublicId('key', id), ...key, subscriber: subscriberId && toPublicId('sub', subscriberId) };
+function shown({ id, subscriberId, networks: allowedIps, ...key }: ListedKey) {
+  return {
+    id: toPublicId('key', id),
+    ...key,
+    allowedIps,
+    subscriber: subscriberId && toPublicId('sub', subscriberId),
+  };
 }
 
 function asLine(key: ShownKey): string {
@@ -109,12 +173,21 @@ function asLine(key: ShownKey): string {
     instant?.toISOString().slice(0, 16).replace('T', ' ') ?? otherwise;
   const end = key.revokedAt ? `revoked ${at(key.revokedAt, '')}` : `expires ${at(key.expiresAt, 'never')}`;
   const only = key.subscriber ? ` only ${key.subscriber}` : '';
-  return `${key.id}  ${key.name}  [${key.scopes.join(' ')}]${only}  ${end}, last used ${at(key.lastUsedAt, 'never')} (UTC)`;
+  const from = key.allowedIps.length > 0 ? ` from ${key.allowedIps.join(' ')}` : '';
+  return `${key.id}  ${key.name}  [${key.scopes.join(' ')}]${only}${from}  ${end}, last used ${at(key.lastUsedAt, 'never')} (UTC)`;
 }
 
 function onKeys<T>(work: (keys: ApiKeys, database: Database) => Promise<T>): Promise<T> {
-  return withDatabaseUrl(loadConfig(), (url) =>
-    withDatabase(url, (database) => work(new ApiKeys(database, systemClock, systemRandom), database)),
+  const config = loadConfig();
+  return withDatabaseUrl(config, (url) =>
+    withDatabase(url, async (database) => {
+      const keys = new ApiKeys(database, systemClock, systemRandom, config.POSTHORN_ENVIRONMENT);
+      try {
+        return await work(keys, database);
+      } catch (error) {
+        throw error instanceof Problem ? new CliError(error.detail) : error;
+      }
+    }),
   );
 }
 
@@ -128,9 +201,17 @@ function parseName(text: string): string {
 const HOURS_PER = { h: 1, d: 24, w: 168 };
 
 function parseExpiry(text: string): Date {
+  return new Date(systemClock.now().getTime() + parseHours(text) * 3_600_000);
+}
+
+function parseOverlap(text: string): number {
+  const seconds = text === '0' ? 0 : parseHours(text) * 3600;
+  if (seconds > KEY_OVERLAP_SECONDS_MAX) throw new InvalidArgumentError('At most 7d.');
+  return seconds;
+}
+
+function parseHours(text: string): number {
   const [, count, unit] = /^([1-9]\d{0,4})([hdw])$/.exec(text) ?? [];
   if (count === undefined) throw new InvalidArgumentError('A number and h, d or w, such as 12h or 30d.');
-  return new Date(
-    systemClock.now().getTime() + Number(count) * HOURS_PER[unit as 'h' | 'd' | 'w'] * 3_600_000,
-  );
+  return Number(count) * HOURS_PER[unit as 'h' | 'd' | 'w'];
 }

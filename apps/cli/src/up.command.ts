@@ -81,7 +81,7 @@ async function start(config: Config, demo: boolean, stop: StopRequest, endings: 
   const apiUrl = urlOf(config.HOST, apiPort);
   say(`logs of api and worker: ${join(dataDir, 'logs')}`);
   console.log(welcome(apiUrl, await letSomebodyIn(config, url, keyring), config));
-  if (demo) await stop.before(runDemo(apiUrl, url, endings));
+  if (demo) await stop.before(runDemo(apiUrl, url, config.POSTHORN_ENVIRONMENT, endings));
 }
 
 async function startPostgres(dataDir: string, hold: Hold, endings: Endings): Promise<KeptPostgres> {

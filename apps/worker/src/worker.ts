@@ -15,6 +15,9 @@ import {
 import { systemClock, systemRandom } from '@app/domain';
 import type { Logger, Metrics } from '@app/observability';
 import {
+  accessTokensRepository,
+  ApiKeysRepository,
+  auditRepository,
   DatabaseClock,
   PumpRepository,
   idempotencyRepository,
@@ -171,6 +174,21 @@ export class Worker {
           name: 'expired-secrets',
           everyMs: 600_000,
           runOnce: () => endpointSecretsRepository.deleteExpired(database),
+        },
+        {
+          name: 'ended-tokens',
+          everyMs: 600_000,
+          runOnce: () => accessTokensRepository.deleteEnded(database, 5000),
+        },
+        {
+          name: 'ended-keys',
+          everyMs: 3_600_000,
+          runOnce: () => new ApiKeysRepository(database).deleteEnded(config.AUDIT_RETENTION_DAYS, 1000),
+        },
+        {
+          name: 'audit-retention',
+          everyMs: 3_600_000,
+          runOnce: () => auditRepository.deleteOld(database, config.AUDIT_RETENTION_DAYS, 5000),
         },
         {
           name: 'ended-replays',

@@ -91,6 +91,20 @@ export const VARIABLES = {
     about:
       'Every answer tells browsers to use https only, for a year. For an api that is reached through a TLS proxy only; one that a trusted proxy calls https is told so anyway.',
   },
+  POSTHORN_ENVIRONMENT: {
+    kind: 'text',
+    default: 'live',
+    check: checkEnvironment,
+    about:
+      'Part of the text of keys and access tokens: those of another environment are refused. Changing it ends every key but POSTHORN_ADMIN_KEY.',
+  },
+  POSTHORN_TRUSTED_PROXIES: {
+    kind: 'text',
+    default: '',
+    check: parseCidrs,
+    about:
+      'Networks of the proxies before the api, comma separated, whose X-Forwarded-For is believed for the caller’s address. Empty: none.',
+  },
   POSTHORN_RATE_LIMIT_KEY: {
     kind: 'integer',
     default: 6000,
@@ -186,6 +200,13 @@ export const VARIABLES = {
     about:
       'Days after which events, deliveries and attempts are dropped, a day at a time; pending ones are kept.',
   },
+  AUDIT_RETENTION_DAYS: {
+    kind: 'integer',
+    default: 400,
+    min: 90,
+    max: 3650,
+    about: 'Days after which rows of the audit log, and keys that ended, are deleted.',
+  },
   WORKER_CONCURRENCY: {
     kind: 'integer',
     default: 256,
@@ -233,3 +254,8 @@ export const VARIABLES = {
       'Start although the database runs with fsync or synchronous_commit off: a crash then loses accepted events.',
   },
 } as const satisfies Record<string, Variable>;
+
+/** It is part of the text of every key, where it must be told from the rest. */
+function checkEnvironment(text: string): void {
+  if (!/^[a-z]{2,8}$/.test(text)) throw new Error('expected 2 to 8 small letters, such as live or test');
+}

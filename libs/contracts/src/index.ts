@@ -1,5 +1,6 @@
 // First: the decorators of the DTOs ask for it when their files are read.
 import 'reflect-metadata';
+export * from './audit-actions.js';
 export * from './database-roles.js';
 export * from './deliver.job.js';
 export * from './error-codes.js';
@@ -7,6 +8,9 @@ export * from './failure-meanings.js';
 export * from './limits.js';
 export * from './operational-events.js';
 export * from './scopes.js';
+export * from './dto/access-token.dto.js';
+export * from './dto/api-key.dto.js';
+export * from './dto/audit.dto.js';
 export * from './dto/publish-event.dto.js';
 export * from './dto/delivery.dto.js';
 export * from './dto/delivery-timeline.dto.js';

@@ -69,3 +69,16 @@ export const EVENT_ID_AHEAD_MINUTES_MAX = 5;
 export const AHEAD_COUNTED_MAX = 1000;
 // The longest span a replay may cover.
 export const REPLAY_DAYS_MAX = 31;
+
+// Live ones: more than any company has services, and a list that a person can still look through.
+export const API_KEYS_MAX = 1000;
+export const KEY_NETWORKS_MAX = 50;
+export const KEY_SECONDS_MIN = 60;
+export const KEY_SECONDS_MAX = 10 * 365 * 86_400;
+export const KEY_OVERLAP_SECONDS_DEFAULT = 24 * 3600;
+export const KEY_OVERLAP_SECONDS_MAX = 7 * 24 * 3600;
+// Live ones: a portal that makes one for every visit of every user of one customer within a day.
+export const ACCESS_TOKENS_PER_SUBSCRIBER_MAX = 1000;
+export const TOKEN_SECONDS_DEFAULT = 3600;
+export const TOKEN_SECONDS_MIN = 60;
+export const TOKEN_SECONDS_MAX = 86_400;

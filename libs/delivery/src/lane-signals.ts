@@ -1,4 +1,5 @@
 import {
+  auditChange,
   newId,
   observe,
   probeSoon,
@@ -10,9 +11,11 @@ import {
 } from '@app/domain';
 import type { Logger, Metrics } from '@app/observability';
 import {
+  auditRepository,
   endpointsRepository,
   laneStateRepository,
   noticesRepository,
+  type AuditRecord,
   type Database,
   type LockedLane,
   type NewLaneTransition,
@@ -85,6 +88,7 @@ export class LaneSignals {
     const changed = await this.database.hotTransaction(async (tx) => {
       if (!(await endpointsRepository.setDisabled(tx, subscriberId, endpointId, disabled))) return false;
       await this.keep(tx, [entry]);
+      await auditRepository.insert(tx, auditOfDisabling(entry, disabled.reason, this.random));
       return true;
     });
     if (changed) tellTransition(this.metrics, this.logger, entry);
@@ -116,6 +120,25 @@ export class LaneSignals {
   ): NewLaneTransition {
     return { id: newId(now.getTime(), this.random), subscriberId, endpointId, at: now, transition };
   }
+}
+
+/** Nobody asked for it: the audit log says that it was Posthorn, and why. */
+function auditOfDisabling(
+  { subscriberId, endpointId, at }: NewLaneTransition,
+  disabledReason: string,
+  random: Random,
+): AuditRecord {
+  return {
+    id: newId(at.getTime(), random),
+    actor: { kind: 'system', id: 'delivery' },
+    action: 'endpoint.disable',
+    route: null,
+    object: toPublicId('ep', endpointId),
+    subscriberId,
+    ip: null,
+    requestId: null,
+    ...auditChange({}, { disabledAt: at, disabledReason }, ['disabledAt', 'disabledReason']),
+  };
 }
 
 /** One line and one count for what happened to a lane, after its commit. */

@@ -103,6 +103,17 @@ function parseCidr(text: string): Cidr {
   return { text, bytes, prefixBits };
 }
 
+/** Whether a text is an address in its plain form. */
+export function isAddress(ip: string): boolean {
+  return bytesOf(ip) !== undefined;
+}
+
+/** Whether an address lies in one of these networks; what is no address lies in none. */
+export function isWithin(ip: string, cidrs: CidrList): boolean {
+  const bytes = bytesOf(ip);
+  return bytes !== undefined && cidrs.some((cidr) => contains(cidr, bytes));
+}
+
 function contains(cidr: Cidr, bytes: readonly number[]): boolean {
   if (cidr.bytes.length !== bytes.length) return false;
   for (let i = 0; i * 8 < cidr.prefixBits; i++) {

@@ -13,6 +13,8 @@ export const ID_PREFIXES = {
   attempt: 'att',
   replay: 'rpl',
   key: 'key',
+  token: 'tok',
+  audit: 'aud',
 } as const;
 export type IdPrefix = (typeof ID_PREFIXES)[keyof typeof ID_PREFIXES];
 

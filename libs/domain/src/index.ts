@@ -1,4 +1,12 @@
-export { addressVerdict, dialProblem, parseCidrs, parseNat64Prefix, PUBLIC_ONLY } from './address-policy.js';
+export {
+  addressVerdict,
+  dialProblem,
+  isAddress,
+  isWithin,
+  parseCidrs,
+  parseNat64Prefix,
+  PUBLIC_ONLY,
+} from './address-policy.js';
 export type { AddressPolicy, AddressVerdict, CidrList } from './address-policy.js';
 export { manualClock, systemClock } from './clock.js';
 export type { Clock, ManualClock } from './clock.js';
@@ -110,3 +118,5 @@ export {
 } from './subscription-match.js';
 export { checkEndpointUrl, literalAddressOf, URL_LENGTH_MAX } from './url-policy.js';
 export type { UrlCheck, UrlPolicy, UrlProblemCode } from './url-policy.js';
+export { AUDIT_CHANGED, AUDIT_SET, auditChange } from './audit-change.js';
+export type { AuditChange, AuditSnapshot } from './audit-change.js';

@@ -1,6 +1,8 @@
-export { ApiKeys, type KeyWanted } from './keys/api-keys.js';
+export { AccessTokens, type TokenWanted } from './keys/access-tokens.js';
+export { ApiKeys, refuseBoundToKeys, type KeyWanted } from './keys/api-keys.js';
+export { auditOfKey, auditOfToken } from './keys/audit-keys.js';
 export { ensureAdminKey } from './keys/ensure-admin-key.js';
-export { hashKey, makeKeyText, mayBeKey } from './keys/key-text.js';
+export { hashKey, makeKeyText, readKeyText, type CredentialKind, type KeyText } from './keys/key-text.js';
 export { EndpointSecrets, type Rotation } from './endpoints/endpoint-secrets.js';
 export { EndpointStates, statusOf, type EndpointStatus, type Missed } from './endpoints/endpoint-states.js';
 export {

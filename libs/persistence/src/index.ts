@@ -1,5 +1,17 @@
 export { ApiKeysRepository, type KnownKey, type ListedKey, type NewKey } from './api-keys.repository.js';
-export { auditRepository, type AuditRecord } from './audit.repository.js';
+export {
+  accessTokensRepository,
+  type KnownToken,
+  type ListedToken,
+  type NewToken,
+} from './access-tokens.repository.js';
+export {
+  auditRepository,
+  type AuditActor,
+  type AuditFilter,
+  type AuditRecord,
+  type AuditRow,
+} from './audit.repository.js';
 export {
   acceptRepository,
   type NewDelivery,

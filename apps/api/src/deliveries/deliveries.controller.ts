@@ -8,7 +8,7 @@ import {
   ResentDto,
 } from '@app/contracts';
 import { CancelDelivery, ReadDeliveries, ResendDelivery } from '@app/console';
-import { fromPublicId } from '@app/domain';
+import { auditChange, fromPublicId } from '@app/domain';
 import type { Logger } from '@app/observability';
 import { Database } from '@app/persistence';
 import { Controller, Get, HttpCode, Inject, Param, Post, Query, Req } from '@nestjs/common';
@@ -18,6 +18,7 @@ import { ApiProblems } from '../edge/api-problems.decorator.js';
 import { CurrentCaller, type Caller } from '../edge/caller.js';
 import { Mutations } from '../edge/mutations.js';
 import { pageOf, parsePage } from '../edge/page.js';
+import { OpenToCustomers } from '../edge/open-to-customers.decorator.js';
 import { RequireScope } from '../edge/require-scope.decorator.js';
 import { LOGGER } from '../tokens.js';
 import { endpointFilter, instantFilter, subscriberFilter } from './status-filters.js';
@@ -37,6 +38,7 @@ export class DeliveriesController {
   /** List deliveries, newest first. What was sent, what failed and how, what is still to come and when. */
   @Get()
   @RequireScope('deliveries:read')
+  @OpenToCustomers()
   async list(
     @CurrentCaller() caller: Caller,
     @Query() query: ListDeliveriesQueryDto,
@@ -63,6 +65,7 @@ export class DeliveriesController {
   /** Show one delivery with every attempt. When, where to, what was answered; and when the next one is due and why. */
   @Get(':delivery')
   @RequireScope('deliveries:read')
+  @OpenToCustomers()
   @ApiProblems('not_found')
   get(
     @CurrentCaller() caller: Caller,
@@ -74,6 +77,7 @@ export class DeliveriesController {
   /** Explain why a delivery has not arrived. What it waits for, until when, and what would make it go now. */
   @Get(':delivery/explain')
   @RequireScope('deliveries:read')
+  @OpenToCustomers()
   @ApiProblems('not_found')
   explain(@CurrentCaller() caller: Caller, @Param('delivery') delivery: string): Promise<ExplanationDto> {
     return this.read.explain(caller.scope, deliveryId(delivery));
@@ -86,6 +90,7 @@ export class DeliveriesController {
   @Post(':delivery/resend')
   @HttpCode(202)
   @RequireScope('deliveries:resend')
+  @OpenToCustomers()
   @ApiProblems('not_found', 'conflict')
   async resend(
     @CurrentCaller() caller: Caller,
@@ -97,7 +102,8 @@ export class DeliveriesController {
       const body = await this.resendDelivery.resend(tx, caller.scope, deliveryId(delivery));
       result = body.result;
       const subscriberId = fromPublicId('sub', body.delivery.subscriberId);
-      return { status: 202, body, object: delivery, subscriberId };
+      const change = auditChange(null, { result: body.result }, ['result']);
+      return { status: 202, body, action: 'delivery.resend', object: delivery, subscriberId, change };
     });
     // A stored answer was told when it was made.
     if (result) this.logger.info({ delivery, result, requestId: caller.requestId }, 'delivery.resent');
@@ -111,6 +117,7 @@ export class DeliveriesController {
   @Post(':delivery/cancel')
   @HttpCode(200)
   @RequireScope('deliveries:resend')
+  @OpenToCustomers()
   @ApiProblems('not_found', 'conflict')
   async cancel(
     @CurrentCaller() caller: Caller,
@@ -121,7 +128,9 @@ export class DeliveriesController {
     const answer = await this.mutations.run(caller, request, async (tx) => {
       const body = await this.cancelDelivery.cancel(tx, caller.scope, deliveryId(delivery));
       done = true;
-      return { status: 200, body, object: delivery, subscriberId: fromPublicId('sub', body.subscriberId) };
+      const subscriberId = fromPublicId('sub', body.subscriberId);
+      const change = auditChange(null, { status: body.status }, ['status']);
+      return { status: 200, body, action: 'delivery.cancel', object: delivery, subscriberId, change };
     });
     if (done) this.logger.info({ delivery, requestId: caller.requestId }, 'delivery.cancelled');
     return answer;

@@ -1,6 +1,7 @@
 import { ERRORS, type ErrorCode } from '@app/contracts';
 import type { OpenAPIObject } from '@nestjs/swagger';
 import { CHANGES_NOTHING_EXTENSION, PROBLEMS_EXTENSION } from '../edge/api-problems.decorator.js';
+import { CUSTOMERS_EXTENSION } from '../edge/open-to-customers.decorator.js';
 import { SCOPE_EXTENSION } from '../edge/require-scope.decorator.js';
 import { operationsOf, type Operation } from './operations.js';
 import { problemExample } from './problem-example.js';
@@ -24,7 +25,10 @@ function declare(path: string, method: string, operation: Operation): void {
   const mutates = method === 'post' && operation[CHANGES_NOTHING_EXTENSION] !== true;
   delete operation[CHANGES_NOTHING_EXTENSION];
   if (scope !== undefined)
-    operation.description = [operation.description, `Needs a key with the scope \`${scope}\`.`]
+    operation.description = [
+      operation.description,
+      `Needs a key with the scope \`${scope}\`${operation[CUSTOMERS_EXTENSION] ? ', or an access token that has it' : ''}.`,
+    ]
       .filter(Boolean)
       .join('\n\n');
   if (scope !== undefined && mutates) (operation.parameters ??= []).push(IDEMPOTENCY_KEY);

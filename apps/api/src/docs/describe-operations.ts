@@ -32,6 +32,8 @@ const PATH_PARAMETERS: Record<string, { description: string; example: string }> 
   name: { description: 'The name of the event type.', example: 'invoice.paid' },
   event: { description: 'The id of the event.', example: DELIVERED_EXAMPLE.id },
   delivery: { description: 'The id of the delivery.', example: 'dlv_01kany2t2bfd0rk8d6x0p9h3qa' },
+  key: { description: 'The id of the API key.', example: 'key_01kany2t2bfd0rk8d6x0p9h3qa' },
+  token: { description: 'The id of the access token.', example: 'tok_01kany2t2bfd0rk8d6x0p9h3qa' },
   replay: { description: 'The id of the replay.', example: 'rpl_01kany2t2bfd0rk8d6x0p9h3qa' },
 };
 
@@ -66,7 +68,7 @@ function tellFormat(parameter: Parameter): void {
   if (typeof example === 'string') parameter.description += ` For example \`${example}\`.`;
 }
 
-const TOLD = new Set(['subscriber', 'endpoint', 'eventType', 'type', 'since', 'until']);
+const TOLD = new Set(['subscriber', 'endpoint', 'eventType', 'type', 'since', 'until', 'actor', 'object']);
 
 function describeBody(
   operation: Operation,

@@ -1,11 +1,11 @@
-import { ERRORS, FAILURE_MEANINGS, SCOPES, type ApiScope } from '@app/contracts';
+import { ERRORS, FAILURE_MEANINGS, SCOPES, TOKEN_SCOPES, type ApiScope } from '@app/contracts';
 import { DEFAULT_RETRY_POLICY, FAILURES, FAILURE_CLASSES } from '@app/domain';
 
 /** The text at the top of the page, for both its readers: who publishes and who receives. */
 export function description(): string {
   return `Posthorn delivers events to HTTP endpoints: signed, at least once, retried for about three days, with every attempt on record.
 
-**You receive events?** Press *Authorize* and paste your API key. Create an endpoint, send it a test event, and look at its delivery:
+**You receive events?** Press *Authorize* and paste your API key, or the access token that you were given. Create an endpoint, send it a test event, and look at its delivery:
 it shows what was sent and what your receiver answered. Rotate its secret, list deliveries, and resend what you missed.
 
 **You publish events?** Register a subscriber for each of your customers, put your event types into the catalogue, and publish.
@@ -75,6 +75,8 @@ ${table(
 <details><summary><b>What a key may do</b></summary>
 
 Each operation names the scope that its key needs. A key may be bound to one subscriber: it then sees and changes nothing else.
+A customer's access token (\`pht_…\`) is bound to one too, ends by itself, and reaches only the operations that say so: \`read\` has the scopes
+${scopes(TOKEN_SCOPES.read)}; \`manage\` also ${scopes(TOKEN_SCOPES.manage.slice(TOKEN_SCOPES.read.length))}.
 
 ${table(
   ['scope', 'allows to'],
@@ -93,6 +95,10 @@ export function retrySchedule(): string {
   return `${waits.slice(0, -1).join(', ')} and ${waits.at(-1)}`;
 }
 
+function scopes(list: readonly ApiScope[]): string {
+  return list.map((scope) => `\`${scope}\``).join(', ');
+}
+
 function table(head: string[], rows: string[][]): string {
   return [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
 }
@@ -107,5 +113,7 @@ const SCOPE_MEANINGS: Record<ApiScope, string> = {
   'deliveries:resend': 'resend and cancel deliveries, start and cancel replays',
   'secrets:read': 'see the signing secrets of endpoints',
   'metrics:read': 'see the metrics of a process',
-  admin: 'do everything, the catalogue of event types included',
+  'tokens:write':
+    'make, list and revoke access tokens for customers, whose mode takes no more scopes than the key has',
+  admin: 'do everything, the catalogue of event types, keys and the audit log included',
 };

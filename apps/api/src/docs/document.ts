@@ -22,7 +22,8 @@ export function createDocument(app: NestFastifyApplication): OpenAPIObject {
         type: 'http',
         scheme: 'bearer',
         bearerFormat: 'ph_…',
-        description: 'Your API key, from `ph_` on. This browser keeps it until you log out here.',
+        description:
+          'Your API key, from `ph_` on, or the access token that you were given, from `pht_` on. This browser keeps it until you log out here.',
       },
       'apiKey',
     );

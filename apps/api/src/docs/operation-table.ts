@@ -564,6 +564,65 @@ Answer 2xx within its \`timeoutSeconds\`; the headers and the signature are desc
   },
   'replays.cancel': { id: 'cancelReplay', answer: 'The replay as it ended.' },
 
+  'accessTokens.create': {
+    id: 'createAccessToken',
+    answer: 'The token, with its text: hand it to the customer.',
+    about:
+      'For a link into your own pages, or to paste under *Authorize* here. A key can give away no more than it may do itself.',
+    bodies: {
+      'To look, for an hour': { description: 'portal session of user 4711' },
+      'To manage, for ten minutes': { mode: 'manage', expiresInSeconds: 600 },
+    },
+  },
+  'accessTokens.list': {
+    id: 'listAccessTokens',
+    answer: 'One page of access tokens.',
+    about: 'Those that are over are deleted a day after they would have ended.',
+  },
+  'accessTokens.revoke': { id: 'revokeAccessToken', answer: 'It is revoked.' },
+
+  'apiKeys.create': {
+    id: 'createApiKey',
+    answer: 'The key, with its text: keep it.',
+    about: 'A key that is bound to a subscriber manages no keys, whatever its scopes.',
+    bodies: {
+      'For a service that publishes': { name: 'billing service', scopes: ['events:write'] },
+      'For a customer’s portal, from one network, for a year': {
+        name: 'portal',
+        scopes: ['tokens:write', 'subscribers:read', 'endpoints:read', 'deliveries:read'],
+        allowedIps: ['198.51.100.0/24'],
+        expiresInSeconds: 31_536_000,
+      },
+    },
+  },
+  'apiKeys.list': {
+    id: 'listApiKeys',
+    answer: 'One page of API keys.',
+    about: 'Those that ended stay in the list for as long as the audit log is kept.',
+  },
+  'apiKeys.get': {
+    id: 'getApiKey',
+    answer: 'The key.',
+    about: '`lastUsedAt` and `lastUsedIp` say whether anybody still needs it.',
+  },
+  'apiKeys.rotate': {
+    id: 'rotateApiKey',
+    answer: 'The key, with its new text: keep it.',
+    about:
+      'After a leak end the old text at once with `overlapSeconds: 0`. A key whose text is `POSTHORN_ADMIN_KEY` is rotated there.',
+    bodies: {
+      'The text before is good for another day': {},
+      'The text before has leaked: it ends now': { overlapSeconds: 0 },
+    },
+  },
+  'apiKeys.revoke': { id: 'revokeApiKey', answer: 'It is revoked.' },
+  'audit.list': {
+    id: 'listAuditLog',
+    answer: 'One page of the audit log.',
+    about:
+      'Every change through this API or the command line, every look at a signing secret, and what Posthorn did by itself, such as disabling an endpoint. Publishing is not in it: events are their own record. Rows are written with the change, never altered, and deleted after `AUDIT_RETENTION_DAYS`. A key that is bound to a subscriber sees only that one’s.',
+  },
+
   'health.live': {
     id: 'getLiveness',
     answer: 'The process runs.',

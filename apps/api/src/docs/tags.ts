@@ -19,5 +19,7 @@ export const TAGS = [
     description: 'What was sent where, with every attempt: why did X not arrive? Resend it.',
   },
   { name: 'Replays', description: 'Resend a whole span of deliveries at once.' },
+  { name: 'API keys', description: 'Who may call this API, and what each key may do. For administrators.' },
+  { name: 'Audit log', description: 'Who did what, when and from where. For administrators.' },
   { name: 'Operations', description: 'For those who run Posthorn: health and metrics.' },
 ];

@@ -3,13 +3,14 @@ import { Injectable, type CanActivate, type ExecutionContext } from '@nestjs/com
 import { Reflector } from '@nestjs/core';
 import type { FastifyRequest } from 'fastify';
 import { callerOf } from './caller.js';
+import { OPEN_TO_CUSTOMERS } from './open-to-customers.decorator.js';
 import { REQUIRED_SCOPE } from './require-scope.decorator.js';
 
 /** Where keys are asked for, beside METRICS_ROUTE. Health and documentation lie outside. */
 export const KEYED_PREFIX = '/v1/';
 export const METRICS_ROUTE = '/metrics';
 
-/** Whether the key may do this. Who it is was settled before the body was read (authentication.ts). */
+/** Whether the key, or a customer's token, may do this. Who it is was settled before the body was read (authentication.ts). */
 @Injectable()
 export class ApiKeyGuard implements CanActivate {
   constructor(private readonly reflector: Reflector) {}
@@ -27,7 +28,11 @@ export class ApiKeyGuard implements CanActivate {
       return true;
     }
     if (request.isScraper) return true;
-    const { scopes } = callerOf(request);
+    const { kind, scopes } = callerOf(request);
+    // Closed by default again: whatever scopes a token has, it only reaches what is open to customers.
+    const isOpen = this.reflector.get<boolean | undefined>(OPEN_TO_CUSTOMERS, context.getHandler()) === true;
+    if (kind === 'token' && !isOpen)
+      throw new Problem('forbidden', 'This needs an API key; access tokens of customers do not reach it.');
     if (!scopes.includes(required) && !scopes.includes('admin'))
       throw new Problem('forbidden', `This needs a key with the scope ${required}.`);
     return true;

@@ -1,15 +1,19 @@
 import type { ApiScope, ErrorCode, Scope } from '@app/contracts';
+import type { CredentialKind } from '@app/endpoints';
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 
-/** Who asks: the API key behind a request, and what the audit log wants to know of the request. */
+/** Who asks: the API key or access token behind a request, and what the audit log wants to know of the request. */
 export interface Caller {
-  /** uuid of the key. */
+  /** A company's key, or the token of a customer, who only reaches the routes that are open to customers. */
+  kind: CredentialKind;
+  /** uuid of the key or token. */
   keyId: string;
   scopes: ApiScope[];
-  /** Whose data this key may see. */
+  /** Whose data it may see; a token always one subscriber's. */
   scope: Scope;
   requestId: string;
+  /** As clientAddress has it. */
   ip: string;
 }
 

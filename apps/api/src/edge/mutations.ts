@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { boundTo, Problem } from '@app/contracts';
-import { newId, type Clock, type Random } from '@app/domain';
+import { boundTo, Problem, type AuditAction } from '@app/contracts';
+import { newId, type AuditChange, type Clock, type Random } from '@app/domain';
 import {
   auditRepository,
   Database,
@@ -16,12 +16,22 @@ import { Answer } from './answer.js';
 import type { Caller } from './caller.js';
 import { readIdempotencyKey } from './idempotency-key.js';
 
-/** What a mutation did: the answer, and for the audit log what it was done to (else the answer's `id`, or the path). */
-export interface Mutated<T> {
-  status: number;
-  body: T;
+/** What the audit log keeps of an act. */
+export interface Audited {
+  action: AuditAction;
+  /** What it was done to; else the answer's `id`, or the path. */
   object?: string;
   subscriberId?: string;
+  /** What changed, by auditChange: nothing that may be a secret is in it. */
+  change?: AuditChange;
+}
+
+/** What a mutation did: the answer, and what the audit log keeps of it. */
+export interface Mutated<T> extends Audited {
+  status: number;
+  body: T;
+  /** What a repeated request is answered instead, when `body` shows something that nobody may keep. */
+  kept?: unknown;
 }
 
 /** Runs everything that changes something: one transaction for the change, its audit row and its stored answer. */
@@ -46,13 +56,32 @@ export class Mutations {
       }
       const done = await work(tx);
       const text = done.body === undefined ? '' : JSON.stringify(done.body);
-      await this.audit(tx, caller, request, done);
+      await this.audit(tx, caller, request, done, done.body);
       // Stored by the transaction that did the work: a crash in between cannot separate the two.
       if (claim && done.status >= 200 && done.status < 300)
-        await idempotencyRepository.store(tx, [{ ...claim, statusCode: done.status, response: text }]);
+        await idempotencyRepository.store(tx, [
+          {
+            ...claim,
+            statusCode: done.status,
+            response: done.kept === undefined ? text : JSON.stringify(done.kept),
+          },
+        ]);
       return new Answer(done.status, text);
     });
     return answer as T;
+  }
+
+  /** Runs what changes nothing and is written down all the same: somebody looked at a secret. */
+  async look<T>(
+    caller: Caller,
+    request: FastifyRequest,
+    work: (tx: Tx) => Promise<Audited & { body: T }>,
+  ): Promise<T> {
+    return this.database.transaction(async (tx) => {
+      const done = await work(tx);
+      await this.audit(tx, caller, request, done, done.body);
+      return done.body;
+    });
   }
 
   private async claim(tx: Tx, claim: IdempotencyClaim): Promise<StoredAnswer | undefined> {
@@ -79,16 +108,20 @@ export class Mutations {
     tx: Tx,
     caller: Caller,
     request: FastifyRequest,
-    done: Mutated<unknown>,
+    { action, object, subscriberId, change }: Audited,
+    body: unknown,
   ): Promise<void> {
-    const body = done.body as { id?: unknown } | undefined;
+    const { id } = (body ?? {}) as { id?: unknown };
     const params = Object.values((request.params ?? {}) as Record<string, string>);
     await auditRepository.insert(tx, {
       id: newId(this.clock.now().getTime(), this.random),
-      actor: caller.keyId,
-      action: `${request.method} ${request.routeOptions.url ?? ''}`,
-      object: done.object ?? (typeof body?.id === 'string' ? body.id : params.at(-1)) ?? '',
-      subscriberId: done.subscriberId ?? boundTo(caller.scope),
+      actor: { kind: caller.kind, id: caller.keyId },
+      action,
+      route: `${request.method} ${request.routeOptions.url ?? ''}`,
+      object: object ?? (typeof id === 'string' ? id : params.at(-1)) ?? '',
+      subscriberId: subscriberId ?? boundTo(caller.scope),
+      before: change?.before ?? null,
+      after: change?.after ?? null,
       ip: caller.ip,
       requestId: caller.requestId,
     });

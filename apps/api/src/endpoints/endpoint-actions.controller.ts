@@ -1,20 +1,23 @@
 import {
   DisableEndpointDto,
   RotateSecretDto,
+  type AuditAction,
   type EnabledEndpointDto,
   type EndpointDto,
   type EndpointSecretsDto,
 } from '@app/contracts';
 import { toPublicId } from '@app/domain';
-import { Endpoints, EndpointSecrets, EndpointStates } from '@app/endpoints';
-import { Database, type EndpointRow, type Tx } from '@app/persistence';
+import { Endpoints, EndpointSecrets, EndpointStates, type EndpointReference } from '@app/endpoints';
+import type { EndpointRow, Tx } from '@app/persistence';
 import { Body, Controller, Get, HttpCode, Param, Post, Req } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import { ApiProblems } from '../edge/api-problems.decorator.js';
 import { CurrentCaller, type Caller } from '../edge/caller.js';
 import { Mutations } from '../edge/mutations.js';
+import { OpenToCustomers } from '../edge/open-to-customers.decorator.js';
 import { RequireScope } from '../edge/require-scope.decorator.js';
+import { auditOfEndpoint, auditOfSecrets } from './endpoint.audit.js';
 import { enabledView, endpointReference, endpointView, secretsView } from './endpoint.view.js';
 
 @ApiTags('Endpoints')
@@ -24,27 +27,33 @@ export class EndpointActionsController {
     private readonly endpoints: Endpoints,
     private readonly secrets: EndpointSecrets,
     private readonly states: EndpointStates,
-    private readonly database: Database,
     private readonly mutations: Mutations,
   ) {}
 
-  /** Show the secrets that sign now, newest first. */
+  /** Show the secrets that sign now, newest first. Who looks is written into the audit log. */
   @Get('secret')
   @RequireScope('secrets:read')
+  @OpenToCustomers()
   @ApiProblems('not_found')
-  async showSecrets(
+  showSecrets(
     @CurrentCaller() caller: Caller,
     @Param('subscriber') subscriber: string,
     @Param('endpoint') endpoint: string,
+    @Req() request: FastifyRequest,
   ): Promise<EndpointSecretsDto> {
-    const reference = endpointReference(subscriber, endpoint);
-    return secretsView(await this.secrets.list(this.database, caller.scope, reference));
+    return this.mutations.look(caller, request, async (tx) => {
+      const reference = endpointReference(subscriber, endpoint);
+      const { id, subscriberId } = await this.endpoints.get(tx, caller.scope, reference);
+      const body = secretsView(await this.secrets.list(tx, caller.scope, reference));
+      return { body, action: 'endpoint_secret.reveal', object: toPublicId('ep', id), subscriberId };
+    });
   }
 
   /** Rotate the signing secret. Old ones sign beside the new one for a while, so that receivers can change over in peace. */
   @Post('secret/rotate')
   @HttpCode(200)
   @RequireScope('endpoints:write')
+  @OpenToCustomers()
   @ApiProblems('not_found', 'invalid_secret', 'conflict', 'limit_reached')
   rotateSecret(
     @CurrentCaller() caller: Caller,
@@ -56,9 +65,17 @@ export class EndpointActionsController {
     return this.mutations.run(caller, request, async (tx) => {
       const reference = endpointReference(subscriber, endpoint);
       const { id, subscriberId } = await this.endpoints.get(tx, caller.scope, reference);
+      const before = await this.secrets.list(tx, caller.scope, reference);
       const live = await this.secrets.rotate(tx, caller.scope, reference, body);
       // The old ones are not this caller's to see: reading them takes another scope.
-      return { status: 200, body: secretsView(live.slice(0, 1)), object: toPublicId('ep', id), subscriberId };
+      return {
+        status: 200,
+        body: secretsView(live.slice(0, 1)),
+        action: 'endpoint_secret.rotate',
+        object: toPublicId('ep', id),
+        subscriberId,
+        change: auditOfSecrets(before, live),
+      };
     });
   }
 
@@ -66,6 +83,7 @@ export class EndpointActionsController {
   @Post('disable')
   @HttpCode(200)
   @RequireScope('endpoints:write')
+  @OpenToCustomers()
   @ApiProblems('not_found')
   disable(
     @CurrentCaller() caller: Caller,
@@ -74,8 +92,8 @@ export class EndpointActionsController {
     @Body() body: DisableEndpointDto,
     @Req() request: FastifyRequest,
   ): Promise<EndpointDto> {
-    return this.act(caller, request, (tx) =>
-      this.states.disable(tx, caller.scope, endpointReference(subscriber, endpoint), body.reason ?? null),
+    return this.act(caller, request, 'endpoint.disable', endpointReference(subscriber, endpoint), (tx, at) =>
+      this.states.disable(tx, caller.scope, at, body.reason ?? null),
     );
   }
 
@@ -83,6 +101,7 @@ export class EndpointActionsController {
   @Post('enable')
   @HttpCode(200)
   @RequireScope('endpoints:write')
+  @OpenToCustomers()
   @ApiProblems('not_found')
   enable(
     @CurrentCaller() caller: Caller,
@@ -92,9 +111,15 @@ export class EndpointActionsController {
   ): Promise<EnabledEndpointDto> {
     return this.mutations.run(caller, request, async (tx) => {
       const reference = endpointReference(subscriber, endpoint);
-      const enabled = await this.states.enable(tx, caller.scope, reference);
-      const body = enabledView(enabled.endpoint, enabled.missed);
-      return { status: 200, body, subscriberId: enabled.endpoint.subscriberId };
+      const before = await this.endpoints.lock(tx, caller.scope, reference);
+      const { endpoint: after, missed } = await this.states.enable(tx, caller.scope, reference);
+      return {
+        status: 200,
+        body: enabledView(after, missed),
+        action: 'endpoint.enable',
+        subscriberId: after.subscriberId,
+        change: auditOfEndpoint(before, after),
+      };
     });
   }
 
@@ -102,6 +127,7 @@ export class EndpointActionsController {
   @Post('pause')
   @HttpCode(200)
   @RequireScope('endpoints:write')
+  @OpenToCustomers()
   @ApiProblems('not_found')
   pause(
     @CurrentCaller() caller: Caller,
@@ -109,8 +135,8 @@ export class EndpointActionsController {
     @Param('endpoint') endpoint: string,
     @Req() request: FastifyRequest,
   ): Promise<EndpointDto> {
-    return this.act(caller, request, (tx) =>
-      this.states.pause(tx, caller.scope, endpointReference(subscriber, endpoint)),
+    return this.act(caller, request, 'endpoint.pause', endpointReference(subscriber, endpoint), (tx, at) =>
+      this.states.pause(tx, caller.scope, at),
     );
   }
 
@@ -118,6 +144,7 @@ export class EndpointActionsController {
   @Post('resume')
   @HttpCode(200)
   @RequireScope('endpoints:write')
+  @OpenToCustomers()
   @ApiProblems('not_found')
   resume(
     @CurrentCaller() caller: Caller,
@@ -125,19 +152,28 @@ export class EndpointActionsController {
     @Param('endpoint') endpoint: string,
     @Req() request: FastifyRequest,
   ): Promise<EndpointDto> {
-    return this.act(caller, request, (tx) =>
-      this.states.resume(tx, caller.scope, endpointReference(subscriber, endpoint)),
+    return this.act(caller, request, 'endpoint.resume', endpointReference(subscriber, endpoint), (tx, at) =>
+      this.states.resume(tx, caller.scope, at),
     );
   }
 
   private act(
     caller: Caller,
     request: FastifyRequest,
-    work: (tx: Tx) => Promise<EndpointRow>,
+    action: AuditAction,
+    reference: EndpointReference,
+    work: (tx: Tx, reference: EndpointReference) => Promise<EndpointRow>,
   ): Promise<EndpointDto> {
     return this.mutations.run(caller, request, async (tx) => {
-      const endpoint = await work(tx);
-      return { status: 200, body: endpointView(endpoint), subscriberId: endpoint.subscriberId };
+      const before = await this.endpoints.lock(tx, caller.scope, reference);
+      const after = await work(tx, reference);
+      return {
+        status: 200,
+        body: endpointView(after),
+        action,
+        subscriberId: after.subscriberId,
+        change: auditOfEndpoint(before, after),
+      };
     });
   }
 }

@@ -6,6 +6,7 @@ import { Controller, Get, Param } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import { ApiProblems } from '../edge/api-problems.decorator.js';
 import { CurrentCaller, type Caller } from '../edge/caller.js';
+import { OpenToCustomers } from '../edge/open-to-customers.decorator.js';
 import { RequireScope } from '../edge/require-scope.decorator.js';
 import { endpointReference } from './endpoint.view.js';
 
@@ -21,6 +22,7 @@ export class EndpointHealthController {
   /** Show how an endpoint does. Its figures of an hour and a day, what waits for it, and what holds that back. */
   @Get()
   @RequireScope('endpoints:read')
+  @OpenToCustomers()
   @ApiProblems('not_found')
   async show(
     @CurrentCaller() caller: Caller,

@@ -16,7 +16,9 @@ import { ApiProblems } from '../edge/api-problems.decorator.js';
 import { CurrentCaller, type Caller } from '../edge/caller.js';
 import { Mutations } from '../edge/mutations.js';
 import { pageOf, parsePage } from '../edge/page.js';
+import { OpenToCustomers } from '../edge/open-to-customers.decorator.js';
 import { RequireScope } from '../edge/require-scope.decorator.js';
+import { auditOfEndpoint } from './endpoint.audit.js';
 import { endpointReference, endpointView } from './endpoint.view.js';
 
 @ApiTags('Endpoints')
@@ -32,6 +34,7 @@ export class EndpointsController {
   /** Create an endpoint. A URL and the events it gets; the answer shows its signing secret, once. */
   @Post()
   @RequireScope('endpoints:write')
+  @OpenToCustomers()
   @ApiProblems(
     'not_found',
     'invalid_endpoint_url',
@@ -53,7 +56,9 @@ export class EndpointsController {
       return {
         status: 201,
         body: { ...endpointView(endpoint), secret },
+        action: 'endpoint.create',
         subscriberId: endpoint.subscriberId,
+        change: auditOfEndpoint(null, endpoint),
       };
     });
   }
@@ -61,6 +66,7 @@ export class EndpointsController {
   /** List the endpoints of a subscriber, newest first. */
   @Get()
   @RequireScope('endpoints:read')
+  @OpenToCustomers()
   @ApiProblems('not_found')
   async list(
     @CurrentCaller() caller: Caller,
@@ -76,6 +82,7 @@ export class EndpointsController {
   /** Show one endpoint. */
   @Get(':endpoint')
   @RequireScope('endpoints:read')
+  @OpenToCustomers()
   @ApiProblems('not_found')
   async get(
     @CurrentCaller() caller: Caller,
@@ -89,6 +96,7 @@ export class EndpointsController {
   /** Change an endpoint. What is absent stays as it is; deliveries that wait follow the new settings from their next attempt on; when that is due stays. */
   @Patch(':endpoint')
   @RequireScope('endpoints:write')
+  @OpenToCustomers()
   @ApiProblems(
     'not_found',
     'invalid_endpoint_url',
@@ -105,13 +113,16 @@ export class EndpointsController {
     @Req() request: FastifyRequest,
   ): Promise<EndpointDto> {
     return this.mutations.run(caller, request, async (tx) => {
-      const changed = await this.endpoints.change(
-        tx,
-        caller.scope,
-        endpointReference(subscriber, endpoint),
-        body,
-      );
-      return { status: 200, body: endpointView(changed), subscriberId: changed.subscriberId };
+      const reference = endpointReference(subscriber, endpoint);
+      const before = await this.endpoints.lock(tx, caller.scope, reference);
+      const changed = await this.endpoints.change(tx, caller.scope, reference, body);
+      return {
+        status: 200,
+        body: endpointView(changed),
+        action: 'endpoint.update',
+        subscriberId: changed.subscriberId,
+        change: auditOfEndpoint(before, changed),
+      };
     });
   }
 
@@ -119,6 +130,7 @@ export class EndpointsController {
   @Delete(':endpoint')
   @HttpCode(204)
   @RequireScope('endpoints:write')
+  @OpenToCustomers()
   @ApiProblems('not_found')
   delete(
     @CurrentCaller() caller: Caller,
@@ -128,8 +140,14 @@ export class EndpointsController {
   ): Promise<void> {
     return this.mutations.run<void>(caller, request, async (tx) => {
       const deleted = await this.endpoints.delete(tx, caller.scope, endpointReference(subscriber, endpoint));
-      const object = toPublicId('ep', deleted.id);
-      return { status: 204, body: undefined, object, subscriberId: deleted.subscriberId };
+      return {
+        status: 204,
+        body: undefined,
+        action: 'endpoint.delete',
+        object: toPublicId('ep', deleted.id),
+        subscriberId: deleted.subscriberId,
+        change: auditOfEndpoint(deleted, null),
+      };
     });
   }
 }

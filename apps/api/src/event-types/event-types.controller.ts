@@ -17,7 +17,9 @@ import { ApiProblems } from '../edge/api-problems.decorator.js';
 import { CurrentCaller, type Caller } from '../edge/caller.js';
 import { Mutations } from '../edge/mutations.js';
 import { pageOf, parsePage } from '../edge/page.js';
+import { OpenToCustomers } from '../edge/open-to-customers.decorator.js';
 import { RequireScope } from '../edge/require-scope.decorator.js';
+import { auditOfEventType } from './event-type.audit.js';
 
 @ApiTags('Event types')
 @Controller('v1/event-types')
@@ -42,13 +44,20 @@ export class EventTypesController {
         ...body,
         versions: changesOf(body.versions),
       });
-      return { status: 201, body: eventTypeView(type), object: type.name };
+      return {
+        status: 201,
+        body: eventTypeView(type),
+        action: 'event_type.create',
+        object: type.name,
+        change: auditOfEventType(null, type),
+      };
     });
   }
 
   /** List the catalogue, by name. */
   @Get()
   @RequireScope('endpoints:read')
+  @OpenToCustomers()
   async list(@Query() query: PageQueryDto): Promise<EventTypePageDto> {
     const { limit, after } = parsePage(query, isEventTypeName);
     const rows = await eventTypesRepository.list(this.database, { limit: limit + 1, after });
@@ -58,6 +67,7 @@ export class EventTypesController {
   /** Show one event type with its versions and examples. */
   @Get(':name')
   @RequireScope('endpoints:read')
+  @OpenToCustomers()
   @ApiProblems('not_found')
   async get(@Param('name') name: string): Promise<EventTypeDto> {
     return eventTypeView(await this.eventTypes.get(this.database, name));
@@ -74,11 +84,18 @@ export class EventTypesController {
     @Req() request: FastifyRequest,
   ): Promise<EventTypeDto> {
     return this.mutations.run(caller, request, async (tx) => {
+      const before = await this.eventTypes.get(tx, name);
       const type = await this.eventTypes.change(tx, caller.scope, name, {
         ...body,
         versions: changesOf(body.versions),
       });
-      return { status: 200, body: eventTypeView(type), object: type.name };
+      return {
+        status: 200,
+        body: eventTypeView(type),
+        action: 'event_type.update',
+        object: type.name,
+        change: auditOfEventType(before, type),
+      };
     });
   }
 
@@ -93,8 +110,15 @@ export class EventTypesController {
     @Req() request: FastifyRequest,
   ): Promise<void> {
     return this.mutations.run<void>(caller, request, async (tx) => {
+      const before = await this.eventTypes.get(tx, name);
       await this.eventTypes.delete(tx, caller.scope, name);
-      return { status: 204, body: undefined, object: name };
+      return {
+        status: 204,
+        body: undefined,
+        action: 'event_type.delete',
+        object: name,
+        change: auditOfEventType(before, null),
+      };
     });
   }
 }

@@ -8,6 +8,7 @@ import { instantFilter, subscriberFilter } from '../deliveries/status-filters.js
 import { ApiProblems } from '../edge/api-problems.decorator.js';
 import { CurrentCaller, type Caller } from '../edge/caller.js';
 import { pageOf, parsePage } from '../edge/page.js';
+import { OpenToCustomers } from '../edge/open-to-customers.decorator.js';
 import { RequireScope } from '../edge/require-scope.decorator.js';
 
 @ApiTags('Events')
@@ -21,6 +22,7 @@ export class EventsReadController {
   /** List events, newest first. Each with how its deliveries stand. One that matched nothing is listed and says so. */
   @Get()
   @RequireScope('deliveries:read')
+  @OpenToCustomers()
   async list(@CurrentCaller() caller: Caller, @Query() query: ListEventsQueryDto): Promise<EventPageDto> {
     const page = parsePage(query);
     const filter = {
@@ -41,6 +43,7 @@ export class EventsReadController {
   /** Show one event. Its payload, byte for byte as published, and its deliveries. */
   @Get(':event')
   @RequireScope('deliveries:read')
+  @OpenToCustomers()
   @ApiProblems('not_found')
   get(@CurrentCaller() caller: Caller, @Param('event') event: string): Promise<EventWithDeliveriesDto> {
     const id = fromPublicId('evt', event);

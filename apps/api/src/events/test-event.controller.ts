@@ -10,6 +10,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ApiProblems } from '../edge/api-problems.decorator.js';
 import { CurrentCaller, type Caller } from '../edge/caller.js';
 import { claimOf } from '../edge/mutations.js';
+import { OpenToCustomers } from '../edge/open-to-customers.decorator.js';
 import { RequireScope } from '../edge/require-scope.decorator.js';
 import { LOGGER } from '../tokens.js';
 import { tell } from './publish-answers.js';
@@ -31,6 +32,7 @@ export class TestEventController {
   @Post()
   @HttpCode(202)
   @RequireScope('endpoints:write')
+  @OpenToCustomers()
   @ApiOperation({
     summary: 'Send a test event to an endpoint',
     description:

@@ -7,7 +7,7 @@ import {
   StartReplayDto,
 } from '@app/contracts';
 import { findSubscriber, Replays, StartReplay } from '@app/console';
-import { fromPublicId } from '@app/domain';
+import { auditChange, fromPublicId } from '@app/domain';
 import { Body, Controller, Delete, Get, HttpCode, Param, Post, Query, Req } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
@@ -16,6 +16,7 @@ import { ApiProblems } from '../edge/api-problems.decorator.js';
 import { CurrentCaller, type Caller } from '../edge/caller.js';
 import { Mutations } from '../edge/mutations.js';
 import { pageOf, parsePage } from '../edge/page.js';
+import { OpenToCustomers } from '../edge/open-to-customers.decorator.js';
 import { RequireScope } from '../edge/require-scope.decorator.js';
 
 @ApiTags('Replays')
@@ -34,6 +35,7 @@ export class ReplaysController {
   @Post()
   @HttpCode(202)
   @RequireScope('deliveries:resend')
+  @OpenToCustomers()
   @ApiProblems('invalid_request', 'unknown_subscriber', 'limit_reached', 'conflict')
   start(
     @CurrentCaller() caller: Caller,
@@ -56,13 +58,22 @@ export class ReplaysController {
         until: instantFilter('/until', body.until)!,
         dryRun: body.dryRun ?? false,
       });
-      return { status: 202, body: started, subscriberId: subscriberId ?? undefined };
+      // A dry run is no act, but nothing tells it from one until it is asked for: it is written down as what it was.
+      const asked = { ...body, matched: started.matched, dryRun: body.dryRun ?? false };
+      return {
+        status: 202,
+        body: started,
+        action: 'replay.start',
+        subscriberId: subscriberId ?? undefined,
+        change: auditChange(null, asked, REPLAY_FIELDS),
+      };
     });
   }
 
   /** List replays, newest first. */
   @Get()
   @RequireScope('deliveries:read')
+  @OpenToCustomers()
   async list(@CurrentCaller() caller: Caller, @Query() query: ListReplaysQueryDto): Promise<ReplayPageDto> {
     const page = parsePage(query);
     const rows = await this.replays.list(caller.scope, query.state, page);
@@ -77,6 +88,7 @@ export class ReplaysController {
   /** Show how far a replay is. */
   @Get(':replay')
   @RequireScope('deliveries:read')
+  @OpenToCustomers()
   @ApiProblems('not_found')
   get(@CurrentCaller() caller: Caller, @Param('replay') replay: string): Promise<ReplayDto> {
     return this.replays.one(caller.scope, replayId(replay));
@@ -86,6 +98,7 @@ export class ReplaysController {
   @Delete(':replay')
   @HttpCode(200)
   @RequireScope('deliveries:resend')
+  @OpenToCustomers()
   @ApiProblems('not_found', 'conflict')
   cancel(
     @CurrentCaller() caller: Caller,
@@ -96,10 +109,23 @@ export class ReplaysController {
       const body = await this.replays.cancel(tx, caller.scope, replayId(replay));
       const subscriberId =
         body.filters.subscriber === null ? undefined : fromPublicId('sub', body.filters.subscriber);
-      return { status: 200, body, subscriberId };
+      const change = auditChange(null, { state: body.state, resent: body.resent }, ['state', 'resent']);
+      return { status: 200, body, action: 'replay.cancel', subscriberId, change };
     });
   }
 }
+
+/** What the audit log may show of a replay: all of it. */
+const REPLAY_FIELDS = [
+  'subscriber',
+  'endpoint',
+  'eventType',
+  'status',
+  'since',
+  'until',
+  'dryRun',
+  'matched',
+];
 
 /** What is not the form of an id is no replay. */
 function replayId(text: string): string {

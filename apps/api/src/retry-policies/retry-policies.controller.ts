@@ -4,6 +4,7 @@ import { checkRetryPolicy } from '@app/endpoints';
 import { Body, Controller, HttpCode, Post } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import { ApiProblems, ChangesNothing } from '../edge/api-problems.decorator.js';
+import { OpenToCustomers } from '../edge/open-to-customers.decorator.js';
 import { RequireScope } from '../edge/require-scope.decorator.js';
 
 @ApiTags('Endpoints')
@@ -13,6 +14,7 @@ export class RetryPoliciesController {
   @Post('preview')
   @HttpCode(200)
   @RequireScope('endpoints:read')
+  @OpenToCustomers()
   @ApiProblems('invalid_retry_policy')
   @ChangesNothing()
   preview(@Body() body: PreviewRetryPolicyDto): RetryPolicyPreviewDto {

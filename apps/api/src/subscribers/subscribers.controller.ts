@@ -15,7 +15,9 @@ import { ApiProblems } from '../edge/api-problems.decorator.js';
 import { CurrentCaller, type Caller } from '../edge/caller.js';
 import { Mutations } from '../edge/mutations.js';
 import { pageOf, parsePage } from '../edge/page.js';
+import { OpenToCustomers } from '../edge/open-to-customers.decorator.js';
 import { RequireScope } from '../edge/require-scope.decorator.js';
+import { auditOfSubscriber } from './subscriber.audit.js';
 import { subscriberView } from './subscriber.view.js';
 
 @ApiTags('Subscribers')
@@ -38,7 +40,13 @@ export class SubscribersController {
   ): Promise<SubscriberDto> {
     return this.mutations.run(caller, request, async (tx) => {
       const subscriber = await this.subscribers.register(tx, caller.scope, body);
-      return { status: 201, body: subscriberView(subscriber), subscriberId: subscriber.id };
+      return {
+        status: 201,
+        body: subscriberView(subscriber),
+        action: 'subscriber.create',
+        subscriberId: subscriber.id,
+        change: auditOfSubscriber(null, subscriber),
+      };
     });
   }
 
@@ -54,6 +62,7 @@ export class SubscribersController {
   /** Show one subscriber. */
   @Get(':subscriber')
   @RequireScope('subscribers:read')
+  @OpenToCustomers()
   @ApiProblems('not_found')
   async get(
     @CurrentCaller() caller: Caller,
@@ -73,12 +82,19 @@ export class SubscribersController {
     @Req() request: FastifyRequest,
   ): Promise<SubscriberDto> {
     return this.mutations.run(caller, request, async (tx) => {
+      const before = await subscribersRepository.lock(tx, caller.scope, subscriber);
       const changed = await this.subscribers.change(tx, caller.scope, subscriber, body);
-      return { status: 200, body: subscriberView(changed), subscriberId: changed.id };
+      return {
+        status: 200,
+        body: subscriberView(changed),
+        action: 'subscriber.update',
+        subscriberId: changed.id,
+        change: auditOfSubscriber(before, changed),
+      };
     });
   }
 
-  /** Delete a subscriber and its endpoints. Deliveries on their way to it are cancelled; its history stays. */
+  /** Delete a subscriber and its endpoints. Deliveries on their way to it are cancelled, its access tokens and the keys that are bound to it end; its history stays. */
   @Delete(':subscriber')
   @HttpCode(204)
   @RequireScope('subscribers:write')
@@ -89,8 +105,15 @@ export class SubscribersController {
     @Req() request: FastifyRequest,
   ): Promise<void> {
     return this.mutations.run<void>(caller, request, async (tx) => {
-      const { id } = await this.subscribers.delete(tx, caller.scope, subscriber);
-      return { status: 204, body: undefined, object: toPublicId('sub', id), subscriberId: id };
+      const deleted = await this.subscribers.delete(tx, caller.scope, subscriber);
+      return {
+        status: 204,
+        body: undefined,
+        action: 'subscriber.delete',
+        object: toPublicId('sub', deleted.id),
+        subscriberId: deleted.id,
+        change: auditOfSubscriber(deleted, null),
+      };
     });
   }
 }

@@ -19,6 +19,7 @@ interface Deliveries {
 export async function runDemo(
   apiUrl: string,
   databaseUrl: string,
+  environment: string,
   endings: (() => Promise<void>)[],
 ): Promise<void> {
   const taken = new Set<string>();
@@ -35,7 +36,7 @@ export async function runDemo(
   // Before everything that was started earlier, so ended after it: what is on its way to the receiver still arrives.
   endings.unshift(() => receiver.close());
 
-  const api = new DemoApi(apiUrl, await makeKey(databaseUrl));
+  const api = new DemoApi(apiUrl, await makeKey(databaseUrl, environment));
   const subscriber = `demo-${systemClock.now().toISOString().replace(/\D/g, '').slice(0, 14)}`;
   await api.post('/v1/subscribers', { name: 'Demo', externalId: subscriber });
   const endpoint = { url: receiver.url, eventTypes: ['*'], description: 'posthorn up --demo' };
@@ -82,11 +83,11 @@ async function untilDelivered(
   return deliveries;
 }
 
-function makeKey(databaseUrl: string): Promise<string> {
+function makeKey(databaseUrl: string, environment: string): Promise<string> {
   return withDatabase(databaseUrl, (database) =>
     database.transaction(async (tx) => {
       const expiresAt = new Date(systemClock.now().getTime() + KEY_LIFE_MS);
-      const keys = new ApiKeys(database, systemClock, systemRandom);
+      const keys = new ApiKeys(database, systemClock, systemRandom, environment);
       return (await keys.create(tx, { name: 'demo', scopes: ['admin'], subscriberId: null, expiresAt })).key;
     }),
   );

@@ -1,18 +1,28 @@
 import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
-import { toPublicId, type Random } from '@app/domain';
+import { fromPublicId, toPublicId, type Random } from '@app/domain';
 
-// `ph_` and the environment say whose and what it is, to a person and to a secret scanner.
-const PREFIX = 'ph_live_';
+/** An API key, or the access token that a customer was given. */
+export type CredentialKind = 'key' | 'token';
+
+// They say to a person and to a secret scanner whose and what it is.
+const MARKS: Record<CredentialKind, { text: string; id: 'key' | 'tok' }> = {
+  key: { text: 'ph', id: 'key' },
+  token: { text: 'pht', id: 'tok' },
+};
 const SECRET_BYTES = 32;
 const CHECKSUM_LENGTH = 6;
-const FORM = /^ph_live_[0-9a-z]{26}_[A-Za-z0-9_-]{43}[0-9A-Za-z]{6}$/;
+const FORM = /^(pht?)_([a-z]{2,8})_([0-9a-z]{26})_[A-Za-z0-9_-]{43}[0-9A-Za-z]{6}$/;
 
-/** The text of a key: the suffix of its id, 32 random bytes, and a checksum over both. Nobody keeps it but its owner. */
-export function makeKeyText(id: string, random: Random): string {
-  const suffix = toPublicId('key', id).slice('key_'.length);
+/**
+ * `ph_live_…` or `pht_live_…`: the environment, the suffix of its id, 32 random bytes, and a checksum over all of it.
+ * Nobody keeps it but its owner.
+ */
+export function makeKeyText(kind: CredentialKind, environment: string, id: string, random: Random): string {
+  const mark = MARKS[kind];
+  const suffix = toPublicId(mark.id, id).slice(mark.id.length + 1);
   const secret = Buffer.from(random.bytes(SECRET_BYTES)).toString('base64url');
-  const text = `${PREFIX}${suffix}_${secret}`;
+  const text = `${mark.text}_${environment}_${suffix}_${secret}`;
   return text + checksum(text);
 }
 
@@ -21,13 +31,26 @@ export function hashKey(text: string): Buffer {
   return createHash('sha256').update(text).digest();
 }
 
+/** What a text says of itself. */
+export interface KeyText {
+  kind: CredentialKind;
+  environment: string;
+  /** uuid of the key or token. */
+  id: string;
+}
+
 /**
- * False for one of our keys with a typing error: refused without asking the database. A text of another form may be
- * an operator's own POSTHORN_ADMIN_KEY.
+ * Reads a text of our form. `mistyped`: it has the form, but not the checksum, so nobody need be asked about it. Null: a
+ * text of another form, which may be an operator's own POSTHORN_ADMIN_KEY.
  */
-export function mayBeKey(text: string): boolean {
-  if (!FORM.test(text)) return true;
-  return checksum(text.slice(0, -CHECKSUM_LENGTH)) === text.slice(-CHECKSUM_LENGTH);
+export function readKeyText(text: string): KeyText | 'mistyped' | null {
+  const [, mark, environment, suffix] = FORM.exec(text) ?? [];
+  if (mark === undefined) return null;
+  const kind = mark === MARKS.key.text ? 'key' : 'token';
+  const id = fromPublicId(MARKS[kind].id, `${MARKS[kind].id}_${suffix}`);
+  if (id === undefined || checksum(text.slice(0, -CHECKSUM_LENGTH)) !== text.slice(-CHECKSUM_LENGTH))
+    return 'mistyped';
+  return { kind, environment, id };
 }
 
 const BASE62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';

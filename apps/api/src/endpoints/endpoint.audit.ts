@@ -1,0 +1,40 @@
+import { auditChange, toPublicId, type AuditChange } from '@app/domain';
+import type { EndpointRow, LiveSecret } from '@app/persistence';
+
+/** What of an endpoint the audit log may show. A field that is not here is masked: add it only when it can hold no secret. */
+const HARMLESS = [
+  'url',
+  'description',
+  'eventTypes',
+  'metadata',
+  'timeoutMs',
+  'retryPolicy',
+  'rateLimit',
+  'retryBudgetPercent',
+  'ordered',
+  'orderedFailure',
+  'onFailureEndpoint',
+  'disableAfterSeconds',
+  'disableAttemptsMin',
+  'disabledAt',
+  'disabledReason',
+  'pausedAt',
+];
+
+export function auditOfEndpoint(before: EndpointRow | null, after: EndpointRow | null): AuditChange {
+  return auditChange(before && snapshot(before), after && snapshot(after), HARMLESS);
+}
+
+function snapshot(endpoint: EndpointRow): object {
+  const { id: _, subscriberId: _1, createdAt: _2, updatedAt: _3, onFailureEndpointId, ...fields } = endpoint;
+  return { ...fields, onFailureEndpoint: onFailureEndpointId && toPublicId('ep', onFailureEndpointId) };
+}
+
+/** How many secrets sign and until when; never what they are. */
+export function auditOfSecrets(before: LiveSecret[], after: LiveSecret[]): AuditChange {
+  return auditChange({ live: ends(before) }, { live: ends(after) }, ['live']);
+}
+
+function ends(secrets: LiveSecret[]): object[] {
+  return secrets.map(({ createdAt, expiresAt }) => ({ createdAt, expiresAt }));
+}
