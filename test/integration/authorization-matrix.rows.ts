@@ -14,6 +14,10 @@ export interface MatrixRow {
   customer: 'none' | 'read' | 'manage';
   /** Why a change leaves no row in the audit log; absent: every change leaves one, and what only reads leaves none. */
   unaudited?: string;
+  /** Scopes that it takes besides: nobody gives away more than they may do themselves. */
+  alsoNeeds?: ApiScope[];
+  /** Why a look leaves a row in the audit log. */
+  reveals?: string;
   /** A body that succeeds on this world. */
   body?: (world: World) => object;
   /** Places beside the path where an id of somebody may stand. */
@@ -30,6 +34,7 @@ export interface IdElsewhere {
 const PUBLISHED =
   'an event is its own record: who published what is in events, and in the log line event.accepted';
 const CATALOGUE = 'the catalogue belongs to everybody';
+const KEYS = 'a bound key manages no keys, so that nothing it makes can be more than it is';
 
 const change = (scope: ApiScope, success = 200): MatrixRow => ({ scope, success, customer: 'manage' });
 const read = (scope: ApiScope): MatrixRow => ({ scope, success: 200, customer: 'read' });
@@ -45,6 +50,8 @@ const onFailure: IdElsewhere = {
 };
 
 const SUBSCRIBER = '/v1/subscribers/{subscriber}';
+const TOKENS = `${SUBSCRIBER}/access-tokens`;
+const tokens = (row: MatrixRow): MatrixRow => ({ ...row, customer: 'none' });
 const ENDPOINT = `${SUBSCRIBER}/endpoints/{endpoint}`;
 
 export const MATRIX: Record<string, MatrixRow> = {
@@ -60,6 +67,13 @@ export const MATRIX: Record<string, MatrixRow> = {
     body: () => ({ metadata: { changed: 'yes' } }),
   },
   [`DELETE ${SUBSCRIBER}`]: { ...change('subscribers:write', 204), customer: 'none' },
+  [`POST ${TOKENS}`]: tokens({
+    ...change('tokens:write', 201),
+    alsoNeeds: ['subscribers:read', 'endpoints:read', 'deliveries:read'],
+    body: () => ({ mode: 'read' }),
+  }),
+  [`GET ${TOKENS}`]: tokens(read('tokens:write')),
+  [`DELETE ${TOKENS}/{token}`]: tokens(change('tokens:write', 204)),
 
   [`POST ${SUBSCRIBER}/endpoints`]: {
     ...change('endpoints:write', 201),
@@ -74,7 +88,11 @@ export const MATRIX: Record<string, MatrixRow> = {
     ids: [onFailure],
   },
   [`DELETE ${ENDPOINT}`]: change('endpoints:write', 204),
-  [`GET ${ENDPOINT}/secret`]: { ...read('secrets:read'), customer: 'manage' },
+  [`GET ${ENDPOINT}/secret`]: {
+    ...read('secrets:read'),
+    customer: 'manage',
+    reveals: 'somebody has seen a secret',
+  },
   [`POST ${ENDPOINT}/secret/rotate`]: { ...change('endpoints:write'), body: () => ({}) },
   [`POST ${ENDPOINT}/disable`]: { ...change('endpoints:write'), body: () => ({ reason: 'test' }) },
   [`POST ${ENDPOINT}/enable`]: change('endpoints:write'),
@@ -146,6 +164,15 @@ export const MATRIX: Record<string, MatrixRow> = {
   'DELETE /v1/replays/{replay}': change('deliveries:resend'),
 
   'GET /metrics': byStaff(read('metrics:read'), 'figures of everybody'),
+  'POST /v1/api-keys': byStaff(
+    { ...change('admin', 201), body: () => ({ name: 'new', scopes: ['events:write'] }) },
+    KEYS,
+  ),
+  'GET /v1/api-keys': byStaff(read('admin'), KEYS),
+  'GET /v1/api-keys/{key}': byStaff(read('admin'), KEYS),
+  'POST /v1/api-keys/{key}/rotate': byStaff({ ...change('admin'), body: () => ({}) }, KEYS),
+  'DELETE /v1/api-keys/{key}': byStaff(change('admin', 204), KEYS),
+  'GET /v1/audit-log': { ...read('admin'), customer: 'none', ids: [byId] },
 };
 
 /** The routes that ask for no key, each with why. Everything else that Fastify knows must have a row above. */

@@ -11,6 +11,9 @@ export interface World {
   event: string;
   delivery: string;
   replay: string;
+  /** A key that is bound to it. */
+  key: string;
+  token: string;
   /** An event type of its own: the catalogue belongs to nobody, but a test that deletes one needs one. */
   name: string;
   /** Everything that tells of this world: none of it may be in an answer to somebody else. */
@@ -24,6 +27,8 @@ export const PREFIXES = {
   event: 'evt',
   delivery: 'dlv',
   replay: 'rpl',
+  key: 'key',
+  token: 'tok',
 } as const;
 export type Named = keyof typeof PREFIXES;
 
@@ -71,7 +76,12 @@ export async function makeWorld({ call }: ApiFixture): Promise<World> {
   );
   const found = await insist('GET', `/v1/deliveries?endpoint=${endpoint}`);
   const deliveries = (found.data as { id: string }[]).map(({ id }) => id);
-  const ids = [subscriber, endpoint, disabled.id, deleted.id, event, replay, ...deliveries];
+  const [key, token] = await Promise.all([
+    post('/v1/api-keys', { name: `${mark}-key`, scopes: ['events:write'], subscriber }),
+    post(`/v1/subscribers/${subscriber}/access-tokens`, { description: `${mark}-token` }),
+  ]);
+  const texts = [key.key, token.token, `${mark}-key`, `${mark}-token`];
+  const ids = [key.id, token.id, subscriber, endpoint, disabled.id, deleted.id, event, replay, ...deliveries];
   return {
     subscriber,
     externalId,
@@ -80,9 +90,20 @@ export async function makeWorld({ call }: ApiFixture): Promise<World> {
     event,
     delivery: deliveries[0],
     replay,
+    key: key.id,
+    token: token.id,
     name,
     // The name of its event type is everybody's, and holds the mark without what follows it here.
-    traces: [...ids, externalId, `${mark}-name`, `${mark}-used`, `${mark}-disabled`, `"${mark}"`, secret],
+    traces: [
+      ...ids,
+      externalId,
+      `${mark}-name`,
+      `${mark}-used`,
+      `${mark}-disabled`,
+      `"${mark}"`,
+      secret,
+      ...texts,
+    ],
   };
 }
 

@@ -58,8 +58,9 @@ export class ReplaysController {
         until: instantFilter('/until', body.until)!,
         dryRun: body.dryRun ?? false,
       });
-      // A dry run is no act, but nothing tells it from one until it is asked for: it is written down as what it was.
-      const asked = { ...body, matched: started.matched, dryRun: body.dryRun ?? false };
+      // A dry run moves nothing: that somebody counted is all there is to keep.
+      const { matched } = started;
+      const asked = body.dryRun ? { dryRun: true, matched } : { ...body, matched };
       return {
         status: 202,
         body: started,
