@@ -3,9 +3,8 @@ import { Client } from 'undici';
 import type { Dispatcher } from 'undici';
 import { dial, DialError } from './guarded-dial.js';
 import type { Dial, DialOptions, DialProgress, Origin } from './guarded-dial.js';
+import { HEAD_BYTES_MAX, ResponseBounds } from './response-bounds.js';
 
-// What common servers send at most; beyond it the attempt fails as header_overflow.
-const RESPONSE_HEAD_BYTES_MAX = 16_384;
 // Below the 5 s after which many servers close an idle connection (Node's own does), so that we rarely write into a
 // closing one. A server that says `keep-alive: timeout=n` is believed, up to a minute, less undici's margin of 2 s.
 const IDLE_MS_DEFAULT = 4000;
@@ -23,6 +22,7 @@ export class Connection {
   socketError: Error | undefined;
   private dialing: Dial | undefined;
   private openedAt = 0;
+  private readonly bounds = new ResponseBounds();
   private readonly client: Client;
 
   constructor(
@@ -35,7 +35,7 @@ export class Connection {
       connect: (_undici, callback) => void this.connect(origin, options, callback),
       allowH2: false,
       pipelining: 1,
-      maxHeaderSize: RESPONSE_HEAD_BYTES_MAX,
+      maxHeaderSize: HEAD_BYTES_MAX,
       keepAliveTimeout: IDLE_MS_DEFAULT,
       keepAliveMaxTimeout: IDLE_MS_MAX,
       // Both are idle times, which endless 1xx answers and dripping bodies outlive: the exchange's own deadline bounds all.
@@ -47,6 +47,7 @@ export class Connection {
 
   start(request: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
     this.dialProgress = undefined;
+    this.bounds.begin();
     this.client.dispatch(request, handler);
   }
 
@@ -77,6 +78,7 @@ export class Connection {
       this.dialing = undefined;
       this.socketError = undefined;
       socket.once('error', (reason: Error) => (this.socketError = reason));
+      this.bounds.watch(socket);
       callback(null, socket);
       return;
     } catch (reason) {

@@ -267,6 +267,20 @@ describe('the status decides', () => {
   });
 });
 
+describe('an unasked 100 Continue', () => {
+  it('is no answer: the one that follows is, and its connection is reused', async () => {
+    const { url, count } = await tcp((socket) =>
+      socket.on('data', () =>
+        socket.write('HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok'),
+      ),
+    );
+    const sender = senderWith();
+    for (let n = 0; n < 2; n++)
+      expect(await post(url, { sender })).toMatchObject({ statusCode: 200, failure: null });
+    expect(count()).toBe(1);
+  });
+});
+
 describe('the body of the answer', () => {
   it('is kept up to its cap; an endless one is not read', async () => {
     let sent = 0;

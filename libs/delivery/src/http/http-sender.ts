@@ -9,6 +9,7 @@ import type { DialOptions, DialTimings, SocketOpener } from './guarded-dial.js';
 import { OriginPool } from './origin-pool.js';
 import { DnsResolver } from './resolver.js';
 import type { HostResolver } from './resolver.js';
+import { ResponseFlood } from './response-bounds.js';
 import { keptHeaders } from './response-headers.js';
 import type { ReceivedHeaders } from './response-headers.js';
 import { identityKey, secureContextOf } from './tls-identity.js';
@@ -82,8 +83,6 @@ const BODY_TIMEOUT_MS = 2000;
 const CONNECTIONS_PER_ORIGIN_MAX = 256;
 // A parsed URL and its pool, found by its text: saves 2 µs of each attempt. Dropped whole when full.
 const TARGETS_MAX = 10_000;
-// 103 and 102 come once or twice. More is somebody spending our processor until the deadline.
-const INFORMATIONAL_MAX = 100;
 
 interface Target {
   readonly path: string;
@@ -238,7 +237,6 @@ class Exchange implements Dispatcher.DispatchHandler {
   private ended = false;
 
   private answerBegan = false;
-  private informational = 0;
   private statusCode: number | undefined;
   private headers: ReceivedHeaders | undefined;
   private firstByteAt: number | undefined;
@@ -316,12 +314,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     statusCode: number,
     headers: ReceivedHeaders,
   ): void {
-    if (this.settled) return;
-    if (statusCode < 200) {
-      if (++this.informational > INFORMATIONAL_MAX)
-        this.finish('incomplete_response', 'endless 1xx responses');
-      return;
-    }
+    if (this.settled || statusCode < 200) return;
     this.statusCode = statusCode;
     this.headers = headers;
     // From here the status decides; the body is a courtesy to support and gets little time. Looked at after this turn of
@@ -364,6 +357,10 @@ class Exchange implements Dispatcher.DispatchHandler {
     const closed = codeOf(reason) === 'UND_ERR_SOCKET';
     const error = (closed ? this.connection?.socketError : undefined) ?? reason;
     if (error instanceof DialError) return this.finish(error.failure, error.message);
+    if (error instanceof ResponseFlood) {
+      if (this.statusCode === undefined) return this.finish(error.failure, error.message);
+      return this.finish(undefined, `the response body broke off: ${error.message}`);
+    }
     // undici 8 gives this one no code, though it is the commonest: bytes that are not HTTP.
     const garbled = error instanceof errors.HTTPParserError;
     const code = garbled ? 'not HTTP/1.1' : codeOf(error);
