@@ -12,6 +12,7 @@ import { fromPublicId, toPublicId } from '@app/domain';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createApi, type Api } from '../../apps/api/src/create-api.js';
 import { Worker, type WorkerOverrides } from '../../apps/worker/src/worker.js';
+import { startConnectProxy } from '../support/connect-proxy.js';
 import { createTestDatabase } from '../support/database.js';
 import { openDatabase, registerSubscriber } from '../support/fixtures.js';
 import { startRecorder, type Dialled, type Recorder } from '../support/recorder.js';
@@ -330,6 +331,38 @@ describe('through a delivery', () => {
       await worker.stop();
     }
   });
+});
+
+it('through an egress proxy, what it refuses is charged to no receiver', async () => {
+  recorder.forget();
+  const proxy = await startConnectProxy((target) =>
+    target.startsWith('8.8.8.8:')
+      ? { says: 'HTTP/1.1 403 Forbidden\r\n\r\n10.0.0.1' }
+      : { through: recorder.port },
+  );
+  const { body: subscriber } = await call('POST', '/v1/subscribers', { name: 'proxied' });
+  const ids: string[] = [];
+  for (const url of ['http://9.9.9.9:8080/fine', 'http://8.8.8.8/refused', 'http://inner.example.com/']) {
+    const made = await call('POST', `/v1/subscribers/${subscriber.id}/endpoints`, { url });
+    ids.push(fromPublicId('ep', made.body.id as string)!);
+  }
+  const [{ n }] = await database.query<{ n: number }>(
+    'SELECT count(DISTINCT delivery_id)::int AS n FROM attempts',
+  );
+  const settings = { POSTHORN_EGRESS_PROXY: `http://posthorn:swordfish@127.0.0.1:${proxy.port}` };
+  const worker = await startWorker(settings, { resolver: { resolve: () => Promise.resolve(['10.0.0.1']) } });
+  try {
+    await call('POST', '/v1/events', { subscriber: subscriber.id, type: 'thing.happened', data: {} });
+    const all = await attempts(n + 3);
+    expect(ids.map((id) => all.get(id)!.failure)).toEqual([null, 'proxy_refused', 'blocked_address']);
+    expect(all.get(ids[1])!.response_body).toBeNull();
+    expect(proxy.asked.map(({ target }) => target).toSorted()).toEqual(['8.8.8.8:80', '9.9.9.9:8080']);
+    expect(recorder.received.map(({ host, path }) => host + path)).toEqual(['9.9.9.9:8080/fine']);
+    expect(recorder.received[0].headers).not.toHaveProperty('proxy-authorization');
+  } finally {
+    await worker.stop();
+    await proxy.stop();
+  }
 });
 
 /** How an attempt is recorded that was never made. */

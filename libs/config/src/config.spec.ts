@@ -107,6 +107,13 @@ describe('loadConfig', () => {
     expect(warnings({ DATABASE_URL: 'postgres://u:p@db.internal/d' })).toEqual([]);
     expect(warnings({ NODE_OPTIONS: '--max-old-space-size=99 --inspect=0.0.0.0' })).toHaveLength(1);
     expect(warnings({}, ['--inspect-brk'])).toHaveLength(1);
+    expect(warnings({ POSTHORN_ALLOW_CIDRS: '10.0.0.0/8, 169.254.0.0/16' })).toHaveLength(2);
+    expect(
+      warnings({
+        POSTHORN_ALLOW_CIDRS: '169.254.0.0/16',
+        POSTHORN_DENY_CIDRS: '169.254.169.254, 169.254.170.2',
+      }),
+    ).toEqual([]);
     expect(warnings({ HTTPS_PROXY: 'http://proxy:3128' })).toEqual([expect.stringMatching(/not followed/)]);
   });
 });

@@ -1,5 +1,9 @@
+import { addressVerdict } from '@app/domain';
 import type { Config } from './config.js';
+import { urlPolicyOf } from './dialling.js';
 
+// Where clouds hand out credentials to whoever asks from inside.
+const METADATA = ['169.254.169.254', '169.254.170.2', '100.100.100.200', '192.0.0.192', 'fd00:ec2::254'];
 const LOOPBACK = /^(localhost|127(\.\d+){3}|::1|\[::1\])$/;
 
 /** What may be meant but is worth a line at every start: sentences for the operator. */
@@ -23,6 +27,10 @@ export function configWarnings(
     ...(inspected
       ? ['Node runs with --inspect: whoever reaches that port reads every secret of this process.']
       : []),
+    ...METADATA.filter((address) => addressVerdict(address, urlPolicyOf(config).addresses) === 'allowed').map(
+      (address) =>
+        `POSTHORN_ALLOW_CIDRS opens ${address}, where a cloud keeps credentials: name it in POSTHORN_DENY_CIDRS.`,
+    ),
     ...(['HTTP_PROXY', 'HTTPS_PROXY', 'http_proxy', 'https_proxy'].some((name) => env[name])
       ? [
           'HTTP_PROXY and HTTPS_PROXY are not followed. A proxy for deliveries is named in POSTHORN_EGRESS_PROXY.',

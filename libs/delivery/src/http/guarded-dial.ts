@@ -128,9 +128,9 @@ async function throughProxy(
   const startedAt = performance.now();
   const msLeft = () => Math.max(1, options.connectTimeoutMs - (performance.now() - startedAt));
   for (const [at, address] of addresses.entries()) {
-    const [proxyAddress = proxy.hostname] = await addressesOfProxy(proxy, options);
+    const host = await addressOfProxy(proxy, options);
     const tunnel = await openTunnel(
-      options.sockets.plain({ host: proxyAddress, port: proxy.port, ...SOCKET_OPTIONS }),
+      options.sockets.plain({ host, port: proxy.port, ...SOCKET_OPTIONS }),
       { address, port: origin.port, authorization: proxy.authorization },
       msLeft(),
       signal,
@@ -151,19 +151,17 @@ async function throughProxy(
 }
 
 /** The operator's own: not judged, and dialled as a proxy only. */
-async function addressesOfProxy(
-  { hostname }: EgressProxy,
-  { resolver }: DialOptions,
-): Promise<readonly string[]> {
+async function addressOfProxy({ hostname }: EgressProxy, { resolver }: DialOptions): Promise<string> {
   const literal = literalAddressOf(hostname);
-  if (literal !== undefined) return [literal];
-  return resolver.resolve(withoutRootDot(hostname)).catch((error: unknown) => {
-    throw new DialError(
-      'proxy_failed',
-      codeOf(error),
-      `the egress proxy could not be looked up: ${codeOf(error)}`,
-    );
+  if (literal !== undefined) return literal;
+  let code = 'ENODATA';
+  const [first] = await resolver.resolve(withoutRootDot(hostname)).catch((error: unknown) => {
+    code = codeOf(error);
+    return [];
   });
+  if (first === undefined)
+    throw new DialError('proxy_failed', code, `the egress proxy could not be looked up: ${code}`);
+  return first;
 }
 
 async function vettedAddresses(

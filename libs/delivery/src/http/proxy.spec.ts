@@ -176,6 +176,17 @@ describe('through an egress proxy', () => {
     expect((await post(senderThrough(port), 'http://hooks.test/')).failure).toBe('proxy_failed');
   });
 
+  it('the proxy may have a name; one that cannot be looked up is the way out that is broken', async () => {
+    const to = await receiver();
+    const { port, asked } = await proxy(() => ({ through: to.port }));
+    const named = (hostname: string) =>
+      senderThrough(port, { proxy: { hostname, port, authorization: null } });
+    names['proxy.internal'] = ['127.0.0.1'];
+    expect((await post(named('proxy.internal'), 'http://hooks.test/')).failure).toBeNull();
+    expect(asked[0].head).not.toContain('authorization');
+    expect((await post(named('nowhere.internal'), 'http://hooks.test/')).failure).toBe('proxy_failed');
+  });
+
   it('the next address of a name is tried when the proxy does not reach the first', async () => {
     const to = await receiver();
     const { port, asked } = await proxy((target) =>
