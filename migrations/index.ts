@@ -6,6 +6,7 @@ import { RowSecurity1795478400005 } from './1795478400005-row-security.js';
 import { SealedSecrets1795478400006 } from './1795478400006-sealed-secrets.js';
 import { Access1795478400007 } from './1795478400007-access.js';
 import { Edge1795478400010 } from './1795478400010-edge.js';
+import { ProtectTables1795478400011 } from './1795478400011-protect-tables.js';
 
 /** In the order in which they run. An explicit array: a glob would also find what was renamed or half built. */
 export const MIGRATIONS = [
@@ -17,4 +18,5 @@ export const MIGRATIONS = [
   SealedSecrets1795478400006,
   Access1795478400007,
   Edge1795478400010,
+  ProtectTables1795478400011,
 ];

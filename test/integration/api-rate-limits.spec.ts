@@ -2,7 +2,7 @@
 import { systemClock, systemRandom } from '@app/domain';
 import { ApiKeys } from '@app/endpoints';
 import { createLogger, Metrics } from '@app/observability';
-import { requestLimitsRepository } from '@app/persistence';
+import { asSystem, requestLimitsRepository } from '@app/persistence';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createApi, type Api } from '../../apps/api/src/create-api.js';
 import { RequestLimits, type LimitPolicy } from '../../apps/api/src/edge/request-limits.js';
@@ -40,9 +40,8 @@ const ask = (api: Api, path = '/v1/subscribers?limit=1', key = ADMIN_KEY, init: 
   fetch(api.url + path, { ...init, headers: { authorization: `Bearer ${key}`, ...init.headers } });
 const newKey = async (): Promise<string> => {
   const keys = new ApiKeys(apis[0].database, systemClock, systemRandom, 'live');
-  const made = await apis[0].database.transaction((tx) =>
-    keys.create(tx, { name: 'test', scopes: ['admin'], subscriberId: null, expiresAt: null }),
-  );
+  const wanted = { name: 'test', scopes: ['admin' as const], subscriberId: null, expiresAt: null };
+  const made = await asSystem(() => apis[0].database.transaction((tx) => keys.create(tx, wanted)));
   return made.key;
 };
 const statusesOf = (replies: Response[]) => {

@@ -5,6 +5,7 @@ import type { Metrics } from '@app/observability';
 import {
   acceptRepository,
   idempotencyRepository,
+  inScopes,
   isConnectionFailure,
   orderingRepository,
   type Database,
@@ -129,11 +130,11 @@ export class AcceptEvents {
 
   private async runGroup(group: Waiting[]): Promise<void> {
     try {
-      const answers = await this.database.hotTransaction((tx) =>
-        this.acceptGroup(
-          tx,
-          group.map((each) => each.request),
-        ),
+      const requests = group.map((each) => each.request);
+      // Of all that are in the group, whichever of them it was that started it.
+      const scopes = requests.map(({ scope }) => scope);
+      const answers = await inScopes(scopes, () =>
+        this.database.hotTransaction((tx) => this.acceptGroup(tx, requests)),
       );
       group.forEach((each, at) => settle(each, answers[at]));
     } catch (error) {
@@ -254,7 +255,8 @@ export class AcceptEvents {
     if (madeHere.size === 0) return results;
     const ids = [...madeHere].sort();
     await acceptRepository.lockEventIds(tx, ids);
-    const taken = new Map((await acceptRepository.findEvents(tx, ids)).map((row) => [row.id, row]));
+    const found = await tx.asSystem(() => acceptRepository.findEvents(tx, ids));
+    const taken = new Map(found.map((row) => [row.id, row]));
     for (const [at, plan] of plans.entries()) {
       if (plan instanceof Problem || !madeHere.has(plan.event.id)) continue;
       const first = taken.get(plan.event.id);

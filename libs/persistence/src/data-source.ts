@@ -33,9 +33,7 @@ export function shareOut(poolMax: number): { hot: number; claims: number; ordina
 
 /** Set with the connection itself: no statement of ours ever runs as anybody else. */
 export function sessionOptions(role?: DatabaseRole): string {
-  // Every scope, until the transactions of the api carry that of their caller.
-  const scope = role === API_ROLE ? ' -c posthorn.scope=*' : '';
-  return `-c timezone=UTC${role === undefined ? '' : ` -c role=${role}`}${scope}`;
+  return `-c timezone=UTC${role === undefined ? '' : ` -c role=${role}`}`;
 }
 
 /** The one pool of a process. Not yet connected: call `initialize()`. */
@@ -61,6 +59,8 @@ export function createDataSource(options: DataSourceOptions): DataSource {
       lock_timeout: TIMEOUTS.lockMs,
       idle_in_transaction_session_timeout: TIMEOUTS.idleInTransactionMs,
       options: sessionOptions(options.role),
+      // Each statement of the api is a transaction with its caller's scope: sent at once, it is one round trip.
+      ...(options.role === API_ROLE ? { pipeline: true, scoped: true } : {}),
     },
   });
 }

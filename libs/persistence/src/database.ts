@@ -6,6 +6,7 @@ import pg, { type Pool, type PoolClient, type PoolConfig, type QueryConfig, type
 import { DataSource, type EntityManager } from 'typeorm';
 import { shareOut } from './data-source.js';
 import { isTransientConflict } from './database-errors.js';
+import { currentSetting, EVERY_SUBSCRIBER, setLocally } from './row-scope.js';
 import { Vault } from './vault.js';
 
 type Row = Record<string, unknown>;
@@ -30,6 +31,8 @@ export class Tx {
     private readonly ordinary: EntityManager | null,
     /** For what is sealed in the rows. */
     readonly vault: Vault,
+    /** Whose rows it sees; undefined where row security asks for none. */
+    private readonly setting?: string,
   ) {
     this.queue = queueDb({ query: (text, values) => this.run(text, values) });
   }
@@ -38,6 +41,16 @@ export class Tx {
   get manager(): EntityManager {
     if (!this.ordinary) throw new Error('Bug: a hot transaction has no entities');
     return this.ordinary;
+  }
+
+  /** For what must not depend on who asks, in the middle of a transaction that does: whether an id is taken by anybody. */
+  async asSystem<T>(work: () => Promise<T>): Promise<T> {
+    if (this.setting === undefined || this.setting === EVERY_SUBSCRIBER) return work();
+    await this.run(setLocally(EVERY_SUBSCRIBER));
+    const result = await work();
+    // Not reached when the work fails: then the transaction ends.
+    await this.run(setLocally(this.setting));
+    return result;
   }
 
   get isCommitted(): boolean {
@@ -105,6 +118,8 @@ const CLAIM_PLANNER = `${HOT_PLANNER} -c enable_sort=off`;
 export class Database {
   private readonly hotPool: Pool;
   private readonly claimPool: Pool;
+  /** True for the api, whose role sees no row without a scope. */
+  private readonly scoped: boolean;
   /** For what is sealed in the rows. */
   readonly vault: Vault;
 
@@ -117,7 +132,8 @@ export class Database {
     this.vault = new Vault(keyring);
     const { hot, claims } = shareOut((dataSource.options.extra as { poolMax: number }).poolMax);
     // Role and time zone are those of the ordinary pool.
-    const { options } = dataSource.options.extra as PoolConfig;
+    const { options, scoped = false } = dataSource.options.extra as PoolConfig & { scoped?: boolean };
+    this.scoped = scoped;
     this.hotPool = this.poolWith({ options: `${HOT_PLANNER} ${options}`, max: hot, pipeline: true });
     this.claimPool = this.poolWith({ options: `${CLAIM_PLANNER} ${options}`, max: claims });
   }
@@ -173,7 +189,9 @@ export class Database {
     try {
       const client = (await runner.connect()) as PoolClient;
       await runner.startTransaction();
-      const result = await work(new Tx(client, runner.manager, this.vault));
+      const setting = this.setting;
+      if (setting !== undefined) await client.query(setLocally(setting));
+      const result = await work(new Tx(client, runner.manager, this.vault, setting));
       await runner.commitTransaction();
       return result;
     } catch (error) {
@@ -187,11 +205,12 @@ export class Database {
 
   private async hotOnce<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
     const client = await this.hotPool.connect();
-    const tx = new Tx(client, null, this.vault);
+    const setting = this.setting;
+    const tx = new Tx(client, null, this.vault, setting);
     let broken = false;
     try {
       // Not waited for: the connection is in pipeline mode, so the first statement follows at once.
-      const begun = client.query('BEGIN');
+      const begun = client.query(beginWith(setting));
       begun.catch(() => undefined);
       const result = await work(tx);
       await begun;
@@ -208,22 +227,44 @@ export class Database {
 
   /** One statement on any connection. */
   async query<T extends object = Row>(text: string, values: unknown[] = []): Promise<T[]> {
-    return (await this.pool.query(text, values)).rows as T[];
+    return (await this.single(this.pool, { text, values })).rows as T[];
   }
 
   /** One hot statement, prepared under its name once per connection. */
   async prepared<T extends object = Row>(name: string, text: string, values: unknown[]): Promise<T[]> {
-    return (await this.hotPool.query({ name, text, values })).rows as T[];
+    return (await this.single(this.hotPool, { name, text, values })).rows as T[];
   }
 
-  /** For reading the ordinary tables outside a transaction. */
-  get manager(): EntityManager {
-    return this.dataSource.manager;
+  /** Whose rows are asked for, where that matters; undefined outside every scope, where the api sees none. */
+  private get setting(): string | undefined {
+    return this.scoped ? currentSetting() : undefined;
+  }
+
+  /** With a scope it is a transaction of its own, sent whole: the connections of the api are in pipeline mode. */
+  private async single(pool: Pool, statement: QueryConfig): Promise<QueryResult> {
+    const setting = this.setting;
+    if (setting === undefined) return pool.query(statement);
+    const client = await pool.connect();
+    let broken = false;
+    try {
+      const sent = [client.query(beginWith(setting)), client.query(statement), client.query('COMMIT')];
+      const [begun, answer, ended] = await Promise.allSettled(sent);
+      // A connection that cannot even end its transaction is in an unknown state: it is closed, not reused.
+      broken = ended.status === 'rejected';
+      for (const each of [begun, answer, ended]) if (each.status === 'rejected') throw each.reason;
+      return (answer as PromiseFulfilledResult<QueryResult>).value;
+    } finally {
+      client.release(broken);
+    }
   }
 
   async close(): Promise<void> {
     await Promise.all([this.dataSource.destroy(), this.hotPool.end(), this.claimPool.end()]);
   }
+}
+
+function beginWith(setting: string | undefined): string {
+  return setting === undefined ? 'BEGIN' : `BEGIN; ${setLocally(setting)}`;
 }
 
 // With 10, 20, 40 and 80 ms between them, give or take a half: who met in a deadlock should not meet again.

@@ -77,6 +77,7 @@ export {
   type OutcomeRecord,
   type RecordedOutcome,
 } from './record.repository.js';
+export { asSystem, inScopes } from './row-scope.js';
 export { refusedRole } from './roles.js';
 export { pendingMigrations } from './schema-state.js';
 export {

@@ -8,6 +8,7 @@ import { Database } from './database.js';
 import { refuseWrongKeks } from './data-keys.repository.js';
 import { checkDurability, checkServerVersion } from './durability.js';
 import { checkRole, howRoleCanBeLeft, refusedRole } from './roles.js';
+import { asSystem } from './row-scope.js';
 import { pendingMigrations } from './schema-state.js';
 
 /** One sentence for the operator: why this process does not start. */
@@ -38,20 +39,24 @@ const AGAIN_MS = 500;
 export async function openDatabase(options: OpenOptions): Promise<Database> {
   const database = await connect(options);
   try {
-    const refusal =
-      (await checkServerVersion(database)) ??
-      (options.allowLossy ? null : await checkDurability(database)) ??
-      (await checkRole(database, options.role)) ??
-      (await refuseUnmigrated(database)) ??
-      (await refuseWrongKeks(database));
-    if (refusal) throw new StartError(refusal);
-    const loophole = await howRoleCanBeLeft(database);
-    if (loophole) options.warn(loophole);
-    return database;
+    return await asSystem(() => checked(database, options));
   } catch (error) {
     await database.close();
     throw error;
   }
+}
+
+async function checked(database: Database, options: OpenOptions): Promise<Database> {
+  const refusal =
+    (await checkServerVersion(database)) ??
+    (options.allowLossy ? null : await checkDurability(database)) ??
+    (await checkRole(database, options.role)) ??
+    (await refuseUnmigrated(database)) ??
+    (await refuseWrongKeks(database));
+  if (refusal) throw new StartError(refusal);
+  const loophole = await howRoleCanBeLeft(database);
+  if (loophole) options.warn(loophole);
+  return database;
 }
 
 async function refuseUnmigrated(database: Database): Promise<string | null> {

@@ -1,13 +1,12 @@
 import { boundTo, EXTERNAL_ID_LENGTH_MAX, type Scope } from '@app/contracts';
 import { fromPublicId } from '@app/domain';
-import { And, Equal, IsNull, LessThan, type EntityManager, type FindOptionsWhere } from 'typeorm';
-import type { Tx } from './database.js';
+import { IsNull, type FindOptionsWhere } from 'typeorm';
+import type { Database, Tx } from './database.js';
+import { Predicates } from './predicates.js';
 import { SubscriberEntity } from './entities/subscriber.entity.js';
 
 /** A Database, for reading, or a Tx. */
-export interface Reads {
-  readonly manager: EntityManager;
-}
+export type Reads = Pick<Database, 'query'>;
 
 export interface PageOfRows {
   /** How many rows at most; one more than is shown says whether there is a next page. */
@@ -15,12 +14,23 @@ export interface PageOfRows {
   after?: string;
 }
 
+const COLUMNS = `id, external_id AS "externalId", name, metadata, encrypt_payloads AS "encryptPayloads",
+  created_at AS "createdAt", updated_at AS "updatedAt", deleted_at AS "deletedAt"`;
+
 /** Subscribers that are not deleted, as far as the scope sees them. */
 export const subscribersRepository = {
   /** By `sub_…` or by the company's own id. Null when there is none, or none that this scope may know of. */
   async find(on: Reads, scope: Scope, reference: string): Promise<SubscriberEntity | null> {
     const where = whereIs(scope, reference);
-    return where && on.manager.findOneBy(SubscriberEntity, where);
+    if (where === null) return null;
+    const { id = null, externalId = null } = where as { id?: string; externalId?: string };
+    const [row] = await on.query<SubscriberEntity>(
+      // Whichever is asked for has its index; the other is not looked at.
+      `SELECT ${COLUMNS} FROM subscribers WHERE deleted_at IS NULL
+        ${id === null ? '' : 'AND id = $1'} ${externalId === null ? '' : `AND external_id = $${id === null ? 1 : 2}`}`,
+      [id, externalId].filter((each) => each !== null),
+    );
+    return row ?? null;
   },
 
   /** The same, and nobody else changes it until the end of the transaction. */
@@ -31,16 +41,12 @@ export const subscribersRepository = {
 
   /** Newest first. */
   async list(on: Reads, scope: Scope, page: PageOfRows): Promise<SubscriberEntity[]> {
-    const bound = boundTo(scope);
-    const ids = [
-      ...(bound === null ? [] : [Equal(bound)]),
-      ...(page.after === undefined ? [] : [LessThan(page.after)]),
-    ];
-    return on.manager.find(SubscriberEntity, {
-      where: { deletedAt: IsNull(), ...(ids.length > 0 ? { id: And(...ids) } : {}) },
-      order: { id: 'DESC' },
-      take: page.limit,
-    });
+    const predicates = new Predicates(scope, 's.id').add('s.id', '<', page.after);
+    return on.query<SubscriberEntity>(
+      `SELECT ${COLUMNS} FROM subscribers s ${predicates.where || 'WHERE true'} AND s.deleted_at IS NULL
+        ORDER BY s.id DESC LIMIT ${predicates.parameter(page.limit)}`,
+      predicates.values,
+    );
   },
 
   /** @throws a violation of `subscribers_external_id` when another one has the external id. */

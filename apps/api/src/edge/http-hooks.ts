@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { Problem } from '@app/contracts';
 import type { Logger, Metrics, ScraperKey } from '@app/observability';
+import { asSystem, inScopes } from '@app/persistence';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Answer } from './answer.js';
 import { KEYED_PREFIX, METRICS_ROUTE } from './api-key.guard.js';
@@ -51,11 +52,20 @@ export function addHttpHooks(fastify: FastifyInstance, parts: HookParts): void {
     }
     // Before the body is read: nobody without a key makes us hold four megabytes.
     if (isKeyed(request, parts))
+      // Who it is lies in rows of nobody in particular.
       request.caller = await parts.limits.authenticate(request, reply, (each) =>
-        parts.authentication.callerOf(each),
+        asSystem(() => parts.authentication.callerOf(each)),
       );
     await parts.limits.admit(request, reply);
     refuseEncodedBody(request);
+  });
+
+  // The one place where a request gets its scope: whatever its handler asks the database is of this caller, also where a
+  // query forgot to say so. With a callback, so that it holds for all that follows; here, because what runs when a body has
+  // arrived runs in the context of its socket.
+  fastify.addHook('preValidation', (request, _reply, done) => {
+    if (request.caller) inScopes([request.caller.scope], done);
+    else done();
   });
 
   fastify.addHook('preSerialization', async (request, reply, payload) => {
