@@ -3,7 +3,7 @@ import type { ApiScope } from '@app/contracts';
 import { fromPublicId, systemClock, systemRandom } from '@app/domain';
 import { ApiKeys } from '@app/endpoints';
 import { createLogger } from '@app/observability';
-import { createApi, type Api } from '../../apps/api/src/create-api.js';
+import { createApi, type Api, type ApiOverrides } from '../../apps/api/src/create-api.js';
 import { createTestDatabase } from '../support/database.js';
 import { openDatabase } from '../support/fixtures.js';
 import { TEST_KEKS } from '../support/keks.js';
@@ -53,14 +53,17 @@ export interface ApiFixture {
   stop(): Promise<void>;
 }
 
-export async function startApi(env: NodeJS.ProcessEnv = {}): Promise<ApiFixture> {
+export async function startApi(
+  env: NodeJS.ProcessEnv = {},
+  overrides: ApiOverrides = {},
+): Promise<ApiFixture> {
   const database = await createTestDatabase();
   const lines: Record<string, unknown>[] = [];
   const logger = createLogger({ level: 'info', process: 'api' });
   for (const level of ['info', 'warn', 'error'] as const)
     logger[level] = ((fields: object, message: string) =>
       void lines.push({ ...fields, level, message })) as never;
-  const running = await createApi(configFor(database.url, env), { logger });
+  const running = await createApi(configFor(database.url, env), { logger, ...overrides });
   const api = { ...running, database: await openDatabase(database.url, 'owner') };
   return {
     api,

@@ -1,5 +1,5 @@
 import 'reflect-metadata';
-import { Problem } from '@app/contracts';
+import { EVENT_KEYS_MAX, Problem } from '@app/contracts';
 import { describe, expect, it } from 'vitest';
 import { parseBatch, parseEvent } from './parse-events.js';
 
@@ -59,5 +59,22 @@ describe('priority and orderingKey', () => {
     );
     expect(good).toMatchObject({ orderingKey: 'k' });
     expect((bad as Problem).extra.errors).toMatchObject([{ pointer: '/events/1/priority' }]);
+  });
+});
+
+describe('the number of members', () => {
+  const members = (n: number) => `{${Array.from({ length: n }, (_, at) => `"${at.toString(36)}":1`).join()}}`;
+  const event = (n: number) => `{"subscriber":"acme","type":"a.b","data":${members(n)}}`;
+
+  it('is bounded before anything is parsed', () => {
+    expect(parseEvent(event(EVENT_KEYS_MAX - 3), NOW_MS, null).data).toHaveLength(
+      members(EVENT_KEYS_MAX - 3).length,
+    );
+    expect(() => parseEvent(event(EVENT_KEYS_MAX - 2), NOW_MS, null)).toThrow(/^invalid_json.*50000 members/);
+    const startedAt = performance.now();
+    expect(() => parseEvent(event(100_000), NOW_MS, null)).toThrow(/^invalid_json/);
+    const batch = `{"events":[${Array.from({ length: 5 }, () => event(45_000)).join()}]}`;
+    expect(() => parseBatch(batch, NOW_MS, null)).toThrow(/^invalid_json.*200000 members/);
+    expect(performance.now() - startedAt).toBeLessThan(500);
   });
 });

@@ -1,8 +1,10 @@
 import {
   BATCH_EVENTS_MAX,
+  BATCH_KEYS_MAX,
   EVENT_DATA_BYTES_MAX,
   EVENT_ID_AGE_HOURS_MAX,
   EVENT_ID_AHEAD_MINUTES_MAX,
+  EVENT_KEYS_MAX,
   Problem,
   PublishEventDto,
   type FieldProblem,
@@ -10,7 +12,7 @@ import {
 } from '@app/contracts';
 import { fromPublicId, uuidTimeMs } from '@app/domain';
 import { validateSync } from 'class-validator';
-import { elementSpans, memberSpans, type Span } from './raw-json.js';
+import { elementSpans, hasMoreKeysThan, memberSpans, type Span } from './raw-json.js';
 
 /** An event that a publisher wants accepted, checked as far as its own text goes. */
 export interface ParsedEvent {
@@ -44,7 +46,7 @@ const FIELDS = new Set([
 
 /** The event of `POST /v1/events`. @throws Problem when it cannot be accepted as it is. */
 export function parseEvent(text: string, nowMs: number, traceparent: string | null): ParsedEvent {
-  const event = eventAt(text, parseJson(text), null, '', nowMs, traceparent);
+  const event = eventAt(text, parseJson(text, EVENT_KEYS_MAX), null, '', nowMs, traceparent);
   if (event instanceof Problem) throw event;
   return event;
 }
@@ -55,7 +57,7 @@ export function parseBatch(
   nowMs: number,
   traceparent: string | null,
 ): (ParsedEvent | Problem)[] {
-  const body = parseJson(text);
+  const body = parseJson(text, BATCH_KEYS_MAX);
   if (!isObject(body) || !Array.isArray(body.events) || Object.keys(body).length !== 1)
     throw invalid([{ pointer: '/events', detail: 'the body must be { "events": [ … ] } and nothing else' }]);
   if (body.events.length === 0 || body.events.length > BATCH_EVENTS_MAX)
@@ -71,7 +73,11 @@ export function parseBatch(
   return body.events.map((value, at) => eventAt(text, value, spans[at], `/events/${at}`, nowMs, traceparent));
 }
 
-function parseJson(text: string): unknown {
+function parseJson(text: string, keysMax: number): unknown {
+  if (hasMoreKeysThan(text, keysMax))
+    throw new Problem('invalid_json', `All objects in the body together may have ${keysMax} members.`, {
+      limit: keysMax,
+    });
   try {
     return JSON.parse(text);
   } catch (error) {

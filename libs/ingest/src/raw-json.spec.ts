@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { elementSpans, memberSpans } from './raw-json.js';
+import { elementSpans, hasMoreKeysThan, memberSpans, shapeOf } from './raw-json.js';
 
 function slices(text: string): Record<string, string> {
   return Object.fromEntries(
@@ -45,5 +45,38 @@ describe('raw JSON', () => {
         },
       ),
     );
+  });
+});
+
+describe('the shape of a text', () => {
+  function shapeOfValue(value: unknown): { depth: number; keys: number } {
+    if (typeof value !== 'object' || value === null) return { depth: 0, keys: 0 };
+    const inner = Object.values(value).map(shapeOfValue);
+    return {
+      depth: 1 + Math.max(0, ...inner.map(({ depth }) => depth)),
+      keys: inner.reduce((sum, { keys }) => sum + keys, Array.isArray(value) ? 0 : inner.length),
+    };
+  }
+
+  it('agrees with JSON.parse', () => {
+    fc.assert(
+      fc.property(fc.jsonValue(), fc.constantFrom(undefined, 1), (value, indent) => {
+        expect(shapeOf(JSON.stringify(value, null, indent))).toEqual(shapeOfValue(value));
+      }),
+    );
+  });
+
+  it.each(['{"a', '"', '"\\', '{"a":{"b', ']]]]', '\\"":::'])('is told of %j, which is no JSON', (text) => {
+    expect(shapeOf(text).keys).toBeLessThan(4);
+  });
+
+  it('counts at most what it must', () => {
+    const members = (n: number) => `{${Array.from({ length: n }, (_, at) => `"${at}":0`).join()}}`;
+    expect(hasMoreKeysThan(members(1000), 1000)).toBe(false);
+    expect(hasMoreKeysThan(members(1001), 1000)).toBe(true);
+    // The shortest there are, and the longest that is not looked at.
+    const shortest = `{${'"":0,'.repeat(1000)}"":0}`;
+    expect(hasMoreKeysThan(shortest, 1000)).toBe(true);
+    expect(hasMoreKeysThan(`"${':'.repeat(100_000)}"`, 1000)).toBe(false);
   });
 });

@@ -7,8 +7,10 @@ export interface Span {
 const QUOTE = 34;
 const BACKSLASH = 92;
 const COMMA = 44;
-const OPEN = new Set([91, 123]);
-const CLOSE = new Set([93, 125]);
+const COLON = 58;
+const [BRACKET, BRACKET_END, BRACE, BRACE_END] = [91, 93, 123, 125];
+const OPEN = new Set([BRACKET, BRACE]);
+const CLOSE = new Set([BRACKET_END, BRACE_END]);
 
 /**
  * The members of the object that begins at `at`: each name with the span of its value. Of a name that stands
@@ -61,9 +63,10 @@ function skipValue(text: string, i: number): number {
   }
 }
 
-/** Behind the string that begins at `i`, jumping from quote to quote. */
+/** Behind the string that begins at `i`, jumping from quote to quote; 0 when it does not end. */
 function skipString(text: string, i: number): number {
   for (let quote = text.indexOf('"', i + 1); ; quote = text.indexOf('"', quote + 1)) {
+    if (quote < 0) return 0;
     let escapes = 0;
     while (text.charCodeAt(quote - 1 - escapes) === BACKSLASH) escapes++;
     if (escapes % 2 === 0) return quote + 1;
@@ -89,4 +92,37 @@ function skipBlank(text: string, i: number): number {
 
 function isBlank(code: number): boolean {
   return code === 32 || code === 10 || code === 13 || code === 9;
+}
+
+// The shortest member is `"":0` and its comma. A text that is too short for too many is not looked at: publishing pays nothing.
+const MEMBER_LENGTH_MIN = 5;
+
+/** Whether a JSON text names more members than this, all objects in it together. Looked at before it is parsed, which is what costs. */
+export function hasMoreKeysThan(text: string, max: number): boolean {
+  return text.length > max * MEMBER_LENGTH_MIN && shapeOf(text).keys > max;
+}
+
+/** How deep arrays and objects are nested and how many members objects have, without recursion and without parsing. */
+export function shapeOf(text: string): { depth: number; keys: number } {
+  let open = 0;
+  let depth = 0;
+  let keys = 0;
+  for (let i = 0; i < text.length; i++)
+    switch (text.charCodeAt(i)) {
+      case QUOTE:
+        // Of a text that ends within a string nothing is left to count; the parser says where.
+        if ((i = skipString(text, i) - 1) < 0) return { depth, keys };
+        break;
+      case COLON:
+        keys++;
+        break;
+      case BRACKET:
+      case BRACE:
+        depth = Math.max(depth, ++open);
+        break;
+      case BRACKET_END:
+      case BRACE_END:
+        open--;
+    }
+  return { depth, keys };
 }

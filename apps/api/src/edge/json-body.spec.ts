@@ -1,4 +1,4 @@
-import { JSON_DEPTH_MAX } from '@app/contracts';
+import { JSON_DEPTH_MAX, JSON_KEYS_MAX } from '@app/contracts';
 import { describe, expect, it } from 'vitest';
 import { parseJson } from './json-body.js';
 
@@ -25,6 +25,7 @@ describe('parseJson', () => {
     '{"\\u005f\\u005fproto__":1}',
     nested(JSON_DEPTH_MAX + 1),
     '['.repeat(200_000),
+    `{${Array.from({ length: JSON_KEYS_MAX + 1 }, (_, at) => `"${at}":0`).join()}}`,
   ])('refuses %.40s', (text) => expect(() => parseJson(text)).toThrow(/^invalid_json/));
 
   it('looks at a body full of escapes in linear time', () => {

@@ -1,4 +1,5 @@
-import { BODY_BYTES_MAX, JSON_DEPTH_MAX, Problem } from '@app/contracts';
+import { BODY_BYTES_MAX, JSON_DEPTH_MAX, JSON_KEYS_MAX, Problem } from '@app/contracts';
+import { shapeOf } from '@app/ingest';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { RAW_BODY_LIMITS } from './route-table.js';
 
@@ -40,12 +41,17 @@ function decode(bytes: Buffer): string {
   return text;
 }
 
-/** @throws Problem invalid_json for what is not JSON, is nested too deep, or names __proto__. */
+/** @throws Problem invalid_json for what is not JSON, is nested too deep, has too many members, or names __proto__. */
 export function parseJson(text: string): unknown {
   // Looked at before it is parsed: whatever walks the value later may recurse.
-  if (depthOf(text) > JSON_DEPTH_MAX)
+  const { depth, keys } = shapeOf(text);
+  if (depth > JSON_DEPTH_MAX)
     throw new Problem('invalid_json', `The body is nested deeper than ${JSON_DEPTH_MAX} levels.`, {
       limit: JSON_DEPTH_MAX,
+    });
+  if (keys > JSON_KEYS_MAX)
+    throw new Problem('invalid_json', `All objects in the body together may have ${JSON_KEYS_MAX} members.`, {
+      limit: JSON_KEYS_MAX,
     });
   let value: unknown;
   try {
@@ -71,23 +77,6 @@ function hasProtoKey(root: unknown): boolean {
     for (const each of Object.values(value)) open.push(each);
   }
   return false;
-}
-
-/** How deep arrays and objects are nested, without recursion and without parsing. */
-function depthOf(text: string): number {
-  let depth = 0;
-  let deepest = 0;
-  let inText = false;
-  for (let at = 0; at < text.length; at++) {
-    const code = text.charCodeAt(at);
-    if (inText) {
-      if (code === 92) at++;
-      else if (code === 34) inText = false;
-    } else if (code === 34) inText = true;
-    else if (code === 123 || code === 91) deepest = Math.max(deepest, ++depth);
-    else if (code === 125 || code === 93) depth--;
-  }
-  return deepest;
 }
 
 /** V8 quotes the text around the error, and that text may be a secret: only the place is told. */

@@ -62,6 +62,9 @@ export function problemBody(problem: Problem, url: string, requestId: string): R
 
 function toProblem(error: unknown, request: FastifyRequest, routes: RouteTable): Problem {
   if (error instanceof Problem) return error;
+  // Hung up, or cut because it took too long: nobody reads this, and our log must not take it for a fault of ours.
+  if (request.raw.destroyed && !request.raw.complete)
+    return new Problem('request_timeout', 'The connection ended before the request did.');
   if (isConnectionFailure(error))
     return new Problem('unavailable', 'The database cannot be reached. Nothing was changed; try again.', {
       retryAfterSeconds: RETRY_AFTER_SECONDS,
