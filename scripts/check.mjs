@@ -1,3 +1,4 @@
+import { audit } from './audit.mjs';
 import { runJob } from './child.mjs';
 import { inRepository, nodeForJobs } from './paths.mjs';
 
@@ -15,6 +16,7 @@ const STEPS = [
     'libs',
     'migrations',
   ],
+  ['packages'],
   ['tests', 'vitest/vitest.mjs', 'run'],
 ];
 
@@ -23,7 +25,10 @@ export async function check(args) {
   const steps = STEPS.filter(([name]) => !(name === 'tests' && args.includes('--no-test')));
   for (const [name, program, ...options] of steps) {
     console.log(`\n── ${name} ──`);
-    const code = await runJob(nodeForJobs(), [inRepository(`node_modules/${program}`), ...options]);
+    const code =
+      program === undefined
+        ? await audit()
+        : await runJob(nodeForJobs(), [inRepository(`node_modules/${program}`), ...options]);
     if (code !== 0) {
       console.error(`\ncheck failed: ${name}`);
       return code;

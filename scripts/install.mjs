@@ -41,7 +41,7 @@ function isForThisSystem({ os, cpu, libc }) {
 async function install(onStart) {
   console.error('Installing packages from package-lock.json (once, up to a minute or two) …');
   // engine-strict off: npm itself may run on an old Node, from which the pinned Node is only being installed.
-  // No scripts: nothing of ours needs one, and one of them (@scarf/scarf) would report this installation to its maker.
+  // No scripts: nothing of ours needs one (package.json names each as refused, in allowScripts), and one of them (@scarf/scarf) would report this installation to its maker.
   const args = [
     'ci',
     '--no-audit',
@@ -63,7 +63,7 @@ async function install(onStart) {
 }
 
 /** The npm that started us, if one did: it may not be the one in PATH. */
-function npm(args) {
+export function npm(args) {
   const { npm_execpath: cli, npm_node_execpath: node } = process.env;
   const isOutside = node !== undefined && !node.startsWith(inRepository('node_modules'));
   if (isOutside && cli?.endsWith('npm-cli.js') && existsSync(cli) && existsSync(node))

@@ -25,7 +25,7 @@ interface Heard {
 async function say(first: string | Buffer, rest = ''): Promise<Heard> {
   const socket = connect(fixture.api.port, '127.0.0.1');
   const chunks: Buffer[] = [];
-  socket.on('data', (chunk) => chunks.push(chunk));
+  socket.on('data', (chunk: Buffer) => chunks.push(chunk));
   // One that is cut may break under our next byte.
   socket.on('error', () => undefined);
   await once(socket, 'connect');

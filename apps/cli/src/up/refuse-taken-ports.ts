@@ -3,11 +3,15 @@ import type { Config } from '@app/config';
 import { CliError } from '../cli-error.js';
 
 /** Looked at before anything is started, so that the sentence is ours and nothing has to be undone. */
-export async function refuseTakenPorts({ HOST, PORT, WORKER_PORT }: Config): Promise<void> {
-  if (PORT !== 0 && PORT === WORKER_PORT)
-    throw new CliError(`PORT and WORKER_PORT are both ${PORT}: api and worker need one each.`);
-  await refuseTaken('PORT', PORT, HOST);
-  await refuseTaken('WORKER_PORT', WORKER_PORT, HOST);
+export async function refuseTakenPorts({ HOST, PORT, WORKER_PORT, METRICS_PORT }: Config): Promise<void> {
+  const ports = Object.entries({ PORT, WORKER_PORT, METRICS_PORT });
+  for (const [at, [name, port]] of ports.entries()) {
+    if (port === null) continue;
+    const same = ports.slice(0, at).find(([, other]) => other === port);
+    if (same && port !== 0)
+      throw new CliError(`${same[0]} and ${name} are both ${port}: each needs its own.`);
+    await refuseTaken(name, port, HOST);
+  }
 }
 
 async function refuseTaken(variable: string, port: number, host: string): Promise<void> {
