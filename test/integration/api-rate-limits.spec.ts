@@ -159,6 +159,12 @@ describe('requests of one address', () => {
   it('without a valid key are refused after so many, right keys included, but none that is in use here', async () => {
     const inUse = await newKey();
     expect((await ask(apis[0], undefined, inUse)).status).toBe(200);
+    // What its first use cost is given back, a little after the answer.
+    await expect
+      .poll(() =>
+        apis[0].database.query(`SELECT used FROM request_windows WHERE name LIKE 'authentication %'`),
+      )
+      .toEqual([{ used: 0 }]);
     const fresh = await newKey();
     const wrong = () => `${fresh.slice(0, -8)}${Math.random().toString(36).slice(2, 10).padEnd(8, '0')}`;
     const guesses = await Promise.all(
@@ -197,6 +203,68 @@ describe('requests of one address', () => {
       for (const path of ['/health/live', '/health/ready']) expect((await ask(small, path)).status).toBe(200);
     } finally {
       await small.close();
+    }
+  });
+});
+
+describe('who is counted', () => {
+  it('by its tokens is one customer, however many it has', async () => {
+    const small = await createApi(configFor(database.url, { POSTHORN_RATE_LIMIT_CUSTOMER: '5' }));
+    try {
+      const post = (path: string, body: object) =>
+        ask(small, path, ADMIN_KEY, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          body: JSON.stringify(body),
+        }).then((reply) => reply.json() as Promise<{ id: string; token: string }>);
+      const tokensOf = async (name: string) => {
+        const { id } = await post('/v1/subscribers', { name, externalId: name });
+        return Promise.all([1, 2].map(() => post(`/v1/subscribers/${id}/access-tokens`, {})));
+      };
+      const [mine, theirs] = [await tokensOf('mine'), await tokensOf('theirs')];
+      const look = (name: string, { token }: { token: string }) =>
+        ask(small, `/v1/subscribers/${name}`, token);
+      const replies = await Promise.all(Array.from({ length: 8 }, (_, n) => look('mine', mine[n % 2])));
+      expect(statusesOf(replies)).toEqual({ 200: 5, 429: 3 });
+      const reply = await look('theirs', theirs[0]);
+      expect([reply.status, reply.headers.get('ratelimit')]).toEqual([
+        200,
+        expect.stringMatching(/^"customer";r=4;t=60/),
+      ]);
+    } finally {
+      await small.close();
+    }
+  });
+
+  it('by its address is who a trusted proxy says; nobody else may say', async () => {
+    const limits = { POSTHORN_RATE_LIMIT_ADDRESS: '3' };
+    const trusting = await createApi(
+      configFor(database.url, { ...limits, POSTHORN_TRUSTED_PROXIES: '127.0.0.0/8' }),
+    );
+    const alone = await createApi(configFor(database.url, limits));
+    try {
+      const from = (api: Api, address: string) =>
+        ask(api, undefined, ADMIN_KEY, { headers: { 'x-forwarded-for': address } }).then(
+          ({ status }) => status,
+        );
+      // Another address of the same /64 is the same client.
+      const asked = [
+        '2001:db8::1',
+        '2001:db8::2',
+        '2001:db8::3',
+        '2001:db8::4',
+        '2001:db8:0:1::1',
+        '198.51.100.1',
+      ];
+      const counted: number[] = [];
+      for (const address of asked) counted.push(await from(trusting, address));
+      expect(counted).toEqual([200, 200, 200, 429, 200, 200]);
+      const invented: number[] = [];
+      for (const address of asked) invented.push(await from(alone, address));
+      expect(invented).toEqual([200, 200, 200, 429, 429, 429]);
+    } finally {
+      await trusting.close();
+      await alone.close();
     }
   });
 });

@@ -53,7 +53,11 @@ const ownKeys = new Map<ApiScope, string>();
 const otherKeys = new Map<ApiScope, string>();
 
 beforeAll(async () => {
-  fixture = await startApi({ POSTHORN_RATE_LIMIT_KEY: '0', POSTHORN_RATE_LIMIT_ADDRESS: '0' });
+  fixture = await startApi({
+    POSTHORN_RATE_LIMIT_KEY: '0',
+    POSTHORN_RATE_LIMIT_ADDRESS: '0',
+    POSTHORN_RATE_LIMIT_CUSTOMER: '0',
+  });
   const url = new URL(inject('adminUrl'));
   url.pathname = new URL(fixture.databaseUrl).pathname;
   tables = openTables(url.href);

@@ -121,6 +121,13 @@ export const VARIABLES = {
     about:
       'Publishing requests a minute of one API key; a batch is one. 0: any number, which costs publishing nothing.',
   },
+  POSTHORN_RATE_LIMIT_CUSTOMER: {
+    kind: 'integer',
+    default: 600,
+    min: 0,
+    max: 10_000_000,
+    about: 'Requests a minute of all access tokens of one subscriber together. 0: any number.',
+  },
   POSTHORN_RATE_LIMIT_ADDRESS: {
     kind: 'integer',
     default: 12_000,

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
 import type { Config } from '@app/config';
-import { Problem } from '@app/contracts';
+import { boundTo, Problem } from '@app/contracts';
 import type { Metrics } from '@app/observability';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { RAW_BODY_LIMITS } from './route-table.js';
 import type { Caller } from './caller.js';
+import { clientAddress } from './client-address.js';
 import { clientNetwork } from './client-network.js';
 import {
   WINDOW_SECONDS,
@@ -32,6 +33,7 @@ declare module 'fastify' {
 export class LimitRequests {
   private readonly key: LimitPolicy;
   private readonly publish: LimitPolicy;
+  private readonly customer: LimitPolicy;
   private readonly address: LimitPolicy;
   private readonly authentication: LimitPolicy;
   /** Digests of Authorization headers that named a key, and until when that is remembered. */
@@ -47,6 +49,7 @@ export class LimitRequests {
   ) {
     this.key = { name: 'key', quota: config.POSTHORN_RATE_LIMIT_KEY };
     this.publish = { name: 'publish', quota: config.POSTHORN_RATE_LIMIT_PUBLISH };
+    this.customer = { name: 'customer', quota: config.POSTHORN_RATE_LIMIT_CUSTOMER };
     this.address = { name: 'address', quota: config.POSTHORN_RATE_LIMIT_ADDRESS };
     this.authentication = { name: 'authentication', quota: config.POSTHORN_RATE_LIMIT_AUTHENTICATION };
   }
@@ -119,8 +122,8 @@ export class LimitRequests {
     }
   }
 
-  private unknownFrom({ ip }: FastifyRequest): LimitAsk {
-    return { policy: this.authentication, who: clientNetwork(ip) };
+  private unknownFrom(request: FastifyRequest): LimitAsk {
+    return { policy: this.authentication, who: clientNetwork(clientAddress(request)) };
   }
 
   /** Counts a request whose caller is known, or one that needs none. @throws Problem rate_limited */
@@ -131,11 +134,19 @@ export class LimitRequests {
     if (answers) tell(reply, answers);
   }
 
-  private asksOf({ caller, ip, routeOptions: { url = '' } }: FastifyRequest): LimitAsk[] {
+  private asksOf(request: FastifyRequest): LimitAsk[] {
+    const { caller } = request;
+    const { url = '' } = request.routeOptions;
     if (UNLIMITED.test(url)) return [];
     if (caller && Object.hasOwn(RAW_BODY_LIMITS, url)) return [{ policy: this.publish, who: caller.keyId }];
-    const byAddress = { policy: this.address, who: clientNetwork(ip) };
-    return caller ? [{ policy: this.key, who: caller.keyId }, byAddress] : [byAddress];
+    const byAddress = { policy: this.address, who: clientNetwork(clientAddress(request)) };
+    return caller ? [this.ofCaller(caller), byAddress] : [byAddress];
+  }
+
+  private ofCaller({ kind, keyId, scope }: Caller): LimitAsk {
+    // Of a customer all tokens together: who may ask for a new one whenever he likes has no more for it.
+    if (kind === 'token') return { policy: this.customer, who: boundTo(scope) ?? keyId };
+    return { policy: this.key, who: keyId };
   }
 
   private async taken(
@@ -185,6 +196,7 @@ function tell(reply: FastifyReply, answers: LimitAnswer[]): void {
 const WHOM: Record<string, string> = {
   key: 'requests a minute for one key',
   publish: 'publishing requests a minute for one key',
+  customer: 'requests a minute for the access tokens of one subscriber',
   address: 'requests a minute from one address',
   authentication: 'requests a minute without a valid key from one address',
 };
