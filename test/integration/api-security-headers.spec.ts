@@ -72,10 +72,19 @@ describe('every answer', () => {
     expect([script.status, script.headers.get('x-content-type-options')]).toEqual([200, 'nosniff']);
   });
 
-  it('asks for https where it was told so', async () => {
-    expect((await fetch(`${open.url}/docs`)).headers.get('strict-transport-security')).toBe(
-      'max-age=31536000',
-    );
+  it('asks for https where it was told so, by its configuration or by a proxy that it trusts', async () => {
+    const hsts = async ({ url }: Api) =>
+      (await fetch(`${url}/docs`, { headers: { 'x-forwarded-proto': 'https' } })).headers.get(
+        'strict-transport-security',
+      );
+    expect(await hsts(open)).toBe('max-age=31536000');
+    expect(await hsts(fixture.api)).toBeNull();
+    const behind = await createApi(configFor(database.url, { POSTHORN_TRUSTED_PROXIES: '127.0.0.0/8' }));
+    try {
+      expect(await hsts(behind)).toBe('max-age=31536000');
+    } finally {
+      await behind.close();
+    }
   });
 });
 

@@ -64,6 +64,9 @@ describe('a client that takes its time', () => {
     expect(heard).toMatchObject({ status: 408, body: { code: 'request_timeout', status: 408 } });
     expect(heard.head).toMatch(/content-type: application\/problem\+json/);
     expect(heard.head).toMatch(/x-content-type-options: nosniff[^]*connection: close/);
+    expect((await fixture.call('GET', '/metrics')).text).toContain(
+      'posthorn_connections_refused_total{code="request_timeout"} 1',
+    );
     expect(heard.ms).toBeGreaterThan(TIMES.headersMs * 0.9);
     expect(heard.ms).toBeLessThan(TIMES.headersMs * 5);
   });

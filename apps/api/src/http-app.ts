@@ -29,7 +29,7 @@ export async function createHttpApp(
 ): Promise<NestFastifyApplication> {
   const routes = new RouteTable();
   const adapter = new FastifyAdapter({
-    ...serverOptions(times),
+    ...serverOptions(times, (code) => parts.metrics.connectionsRefused.inc({ code })),
     bodyLimit: BODY_BYTES_MAX,
     genReqId: requestIdOf,
     requestIdHeader: false,

@@ -32,6 +32,12 @@ export class Metrics {
     labelNames: ['method', 'route', 'status'],
     buckets: SECONDS,
   });
+  readonly connectionsRefused = new Counter({
+    ...this.on,
+    name: 'posthorn_connections_refused_total',
+    help: 'Connections cut before there was a request: too slow, too large, no HTTP',
+    labelNames: ['code'],
+  });
   readonly requestsLimited = new Counter({
     ...this.on,
     name: 'posthorn_requests_limited_total',

@@ -7,6 +7,7 @@ import {
   KEEP_ALIVE_SECONDS,
   Problem,
   REQUEST_SECONDS_MAX,
+  type ErrorCode,
 } from '@app/contracts';
 import type { FastifyInstance } from 'fastify';
 import { problemBody } from './problem.filter.js';
@@ -28,7 +29,7 @@ const TIMES: ServerTimes = {
 const LOOKED_FOR_EVERY_MS = 1000;
 
 /** The bounds of an HTTP server of ours: what Node itself enforces, before there is a request to speak of. */
-export function serverOptions(times: ServerTimes = TIMES) {
+export function serverOptions(times: ServerTimes = TIMES, onRefused: (code: ErrorCode) => void = () => {}) {
   return {
     requestTimeout: times.requestMs,
     keepAliveTimeout: times.keepAliveMs,
@@ -38,7 +39,7 @@ export function serverOptions(times: ServerTimes = TIMES) {
       maxHeaderSize: HEADERS_BYTES_MAX,
       connectionsCheckingInterval: Math.min(LOOKED_FOR_EVERY_MS, times.headersMs / 4),
     },
-    clientErrorHandler,
+    clientErrorHandler: (error: NodeJS.ErrnoException, socket: Socket) => refuse(error, socket, onRefused),
   };
 }
 
@@ -48,13 +49,14 @@ export function boundConnections(fastify: FastifyInstance, max = CONNECTIONS_MAX
 }
 
 /** What never became a request: too slow, too large or no HTTP. Written by hand, because there is no reply to use. */
-function clientErrorHandler(error: NodeJS.ErrnoException, socket: Socket): void {
+function refuse(error: NodeJS.ErrnoException, socket: Socket, onRefused: (code: ErrorCode) => void): void {
   // Somebody who hung up reads no answer; one that has begun must not be mixed with another.
   if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable || hasBegun(socket)) {
     socket.destroy();
     return;
   }
   const problem = problemOf(error.code);
+  onRefused(problem.code);
   const requestId = randomUUID();
   const body = JSON.stringify(problemBody(problem, '/', requestId));
   const headers = {
