@@ -332,7 +332,8 @@ function up(directory: string, args?: string[], env?: Record<string, string>): U
 }
 
 function cli(args: string[], env: Record<string, string> = {}): ReturnType<typeof runCli> {
-  return runCli(args, environment(dataDir, env) as Record<string, string>);
+  // The keys are those of the data directory, not the constant one of other tests.
+  return runCli(args, { POSTHORN_KEKS: '', ...(environment(dataDir, env) as Record<string, string>) });
 }
 
 /** Nothing of the developer's shell decides what is seen here. */

@@ -69,9 +69,16 @@ export class ReadDeliveries {
     return {
       ...delivery,
       event:
-        version === null || data === null || occurredAt === null
+        version === null || occurredAt === null
           ? null
-          : { id: delivery.eventId, type: delivery.eventType, version, occurredAt, data },
+          : {
+              id: delivery.eventId,
+              type: delivery.eventType,
+              version,
+              occurredAt,
+              data,
+              dataMissing: data === null ? 'key_destroyed' : null,
+            },
       endpoint: { id: delivery.endpointId, url: contents.url, stopped: contents.stopped },
       request: requestOf(delivery, contents),
       timeline,
@@ -88,7 +95,7 @@ export class ReadDeliveries {
   }
 }
 
-/** What every attempt sends; null when the event is no longer stored. */
+/** What every attempt sends; null when the event is no longer stored, or readable. */
 function requestOf(delivery: DeliveryDto, contents: DeliveryContents): SentRequestDto | null {
   const { url, version, data, occurredAt } = contents;
   if (version === null || data === null || occurredAt === null) return null;
@@ -170,6 +177,7 @@ function showAttempt(row: AttemptRow): AttemptDto {
             body: row.responseBody,
             encoding: row.responseEncoding,
             truncated: row.responseTruncated,
+            missing: row.responseDestroyed ? 'key_destroyed' : null,
           },
     worker: row.worker,
   };

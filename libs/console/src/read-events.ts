@@ -39,6 +39,7 @@ export class ReadEvents {
     return {
       ...showEvent(row, counts.get(id)),
       data: row.data,
+      dataMissing: row.data === null ? 'key_destroyed' : null,
       deliveries: await showDeliveries(this.database, deliveries),
     };
   }

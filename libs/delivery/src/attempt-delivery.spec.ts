@@ -34,6 +34,7 @@ function delivery(overrides: Partial<DeliveryForAttempt> = {}): DeliveryForAttem
       ageSeconds: 1,
       retryPolicy: null,
     },
+    ...{ dataKey: null, destroyed: false, unreadable: false },
     ...{ tries: 0, attempts: 0, dueAt: NOW, event, ...overrides },
   };
 }

@@ -14,7 +14,15 @@ import {
   type ReceiverDirective,
   type RetryPolicy,
 } from '@app/domain';
-import type { AttemptRecord, DeliveryForAttempt, EndpointForAttempt, OutcomeRecord } from '@app/persistence';
+import {
+  NO_RESPONSE,
+  sealResponse,
+  type AttemptRecord,
+  type DeliveryForAttempt,
+  type EndpointForAttempt,
+  type KeptResponse,
+  type OutcomeRecord,
+} from '@app/persistence';
 import { sign } from '@app/signing';
 import type { DisabledBecause } from './lane-signals.js';
 import { BASE64_PREFIX, excerpt } from './http/excerpt.js';
@@ -66,7 +74,7 @@ export class AttemptDelivery {
     const result = await this.send(delivery, endpoint!, startedAt).catch((error: unknown) =>
       this.broken(error),
     );
-    const attempt = this.recordOf(result, endpoint!, startedAt);
+    const attempt = this.recordOf(result, delivery, endpoint!, startedAt);
     const tookMs = attempt.finishedAt.getTime() - startedAt.getTime();
     const said = this.next(result, delivery, endpoint!, tookMs);
     // What the receiver said in words outweighs its status: the two are of one class on record.
@@ -91,8 +99,8 @@ export class AttemptDelivery {
     endpoint: EndpointForAttempt,
     now: Date,
   ): Promise<SendResult> {
-    if (endpoint.unreadable)
-      throw new Error('What is sealed of the endpoint does not open with the keys of this process');
+    if (endpoint.unreadable || delivery.unreadable)
+      throw new Error('What is sealed of this delivery does not open with the keys of this process');
     const id = toPublicId('evt', delivery.eventId);
     const timestamp = Math.floor(now.getTime() / 1000);
     const body = Buffer.from(deliveryBody({ id, ...delivery.event! }));
@@ -147,12 +155,25 @@ export class AttemptDelivery {
     };
   }
 
-  private recordOf(result: SendResult, endpoint: EndpointForAttempt, startedAt: Date): AttemptRecord {
+  private recordOf(
+    result: SendResult,
+    delivery: DeliveryForAttempt,
+    endpoint: EndpointForAttempt,
+    startedAt: Date,
+  ): AttemptRecord {
     const finishedAt = this.clock.now();
     const body = result.responseBody?.length ? excerpt(result.responseBody, result.responseTruncated) : null;
     const base64 = body?.startsWith(BASE64_PREFIX) ?? false;
+    const id = newId(finishedAt.getTime(), this.random);
+    const response: KeptResponse = {
+      responseHeaders: result.responseHeaders
+        ? JSON.stringify(result.responseHeaders).replaceAll('\\u0000', '')
+        : null,
+      responseBody: base64 ? body!.slice(BASE64_PREFIX.length) : body,
+      responseEncoding: body === null ? null : base64 ? 'base64' : 'utf8',
+    };
     return {
-      id: newId(finishedAt.getTime(), this.random),
+      id,
       status: result.failure === null ? 'delivered' : 'failed',
       url: endpoint.url,
       startedAt,
@@ -163,12 +184,9 @@ export class AttemptDelivery {
       failureDetail: result.failureDetail ?? null,
       note: result.bodyNote ?? null,
       remoteAddress: result.remoteAddress ?? null,
-      responseHeaders: result.responseHeaders
-        ? JSON.stringify(result.responseHeaders).replaceAll('\\u0000', '')
-        : null,
-      responseBody: base64 ? body!.slice(BASE64_PREFIX.length) : body,
-      responseEncoding: body === null ? null : base64 ? 'base64' : 'utf8',
+      ...(delivery.dataKey ? NO_RESPONSE : response),
       responseTruncated: result.responseTruncated,
+      responseSealed: delivery.dataKey && sealResponse(delivery.dataKey, id, response),
     };
   }
 }
@@ -198,6 +216,8 @@ function directiveOf(result: SendResult): ReceiverDirective | null {
 export function gate(delivery: DeliveryForAttempt, endpoint: EndpointForAttempt | undefined): Outcome | null {
   if (!endpoint) return withoutAttempt({ status: 'cancelled', reason: 'endpoint_deleted' });
   if (endpoint.stopped) return withoutAttempt({ status: 'cancelled', reason: endpoint.stopped });
+  // Deleted between two reads: what was to be sent cannot be read any more.
+  if (delivery.destroyed) return withoutAttempt({ status: 'cancelled', reason: 'subscriber_deleted' });
   // Retention never drops a day with pending deliveries; an operator's hand may have.
   if (!delivery.event)
     return withoutAttempt({ status: 'failed', failure: 'internal', gaveUp: 'platform_faults' });

@@ -208,6 +208,8 @@ export class AcceptEvents {
           'idempotency_key_reused',
           'This Idempotency-Key was used with another body within the last 24 hours.',
         );
+      // Answers to publishers hold ids only and are never sealed.
+      else if (claim === 'destroyed') throw new Error('Bug: the stored answer to a publisher is sealed');
       else if (claim !== 'fresh') answers[at] = { results: revive(claim.response), replayed: true };
     }
     return answers;
@@ -268,7 +270,7 @@ export class AcceptEvents {
         first.subscriber_id === subscriberId &&
         first.type === type &&
         first.version === version &&
-        first.data_hash.equals(dataHash)
+        first.data_hash?.equals(dataHash)
       )
         results[at] = { id: toPublicId('evt', id), deliveries: first.matched };
       else

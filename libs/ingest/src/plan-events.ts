@@ -1,6 +1,7 @@
 import { Problem } from '@app/contracts';
 import { matchesAny, newId, type Random } from '@app/domain';
 import type { EndpointForMatch, NewDelivery, NewEvent, SubscriberForAccept } from '@app/persistence';
+import type { WrappedKey } from '@app/sealing';
 import type { ParsedEvent } from './parse-events.js';
 
 /** An event to accept; a test goes to one endpoint, whatever it subscribes to. */
@@ -8,6 +9,8 @@ export interface AcceptableEvent extends ParsedEvent {
   testOf?: string;
   /** Made by us about a failure: its type needs no entry in the catalogue. For one endpoint, or for all that match. */
   notice?: { endpointId: string | null };
+  /** Stored sealed whatever its subscriber says: it repeats what is. */
+  seal?: boolean;
 }
 
 /** What the catalogue and the subscribers were when the group was accepted. */
@@ -75,6 +78,7 @@ export function planEvent(
     type: input.type,
     version,
     data: input.data,
+    sealWith: subscriber.encryptPayloads || input.seal ? keyOf(subscriber) : null,
     matched: deliveries.length,
     traceparent: input.traceparent,
     occurredAt: input.occurredAt ?? now,
@@ -82,6 +86,13 @@ export function planEvent(
     orderingKey: input.orderingKey,
   };
   return { event, deliveries, ownId: input.id !== null };
+}
+
+/** Nothing is stored open for want of a key: it is made when a subscriber is, or chooses to have its payloads sealed. */
+function keyOf({ id, dataKey }: SubscriberForAccept): WrappedKey {
+  if (dataKey === null)
+    throw new Error(`Bug: subscriber ${id} wants its payloads sealed and has no data key`);
+  return dataKey;
 }
 
 /**

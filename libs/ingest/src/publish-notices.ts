@@ -58,6 +58,7 @@ export class PublishNotices {
         subscriber: { id: notice.subscriberId },
         type: DELIVERY_FAILED_TYPE,
         data: failedDelivery(notice, notice.event),
+        seal: notice.event.sealed,
         occurredAt: notice.createdAt,
         notice: { endpointId: told },
       });

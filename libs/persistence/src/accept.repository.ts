@@ -1,5 +1,8 @@
+import { createHash } from 'node:crypto';
 import { DELIVER_QUEUE, DUE_CHANNEL } from '@app/contracts';
+import type { WrappedKey } from '@app/sealing';
 import type { Tx } from './database.js';
+import { dataAt, openData, type SealedEvent } from './sealed-payloads.js';
 
 /** An endpoint as far as matching needs it. */
 export interface EndpointForMatch {
@@ -16,6 +19,10 @@ export interface EndpointForMatch {
 export interface SubscriberForAccept {
   id: string;
   externalId: string | null;
+  /** Its new events are stored sealed. */
+  encryptPayloads: boolean;
+  /** What they are sealed with; null for one from before there were keys. */
+  dataKey: WrappedKey | null;
   endpoints: EndpointForMatch[];
 }
 
@@ -26,6 +33,8 @@ export interface NewEvent {
   version: string;
   /** The publisher's bytes, exactly. */
   data: string;
+  /** What `data` is stored sealed with; null: as it is. */
+  sealWith: WrappedKey | null;
   matched: number;
   traceparent: string | null;
   occurredAt: Date;
@@ -47,12 +56,25 @@ export interface NewDelivery {
   place: 'queued' | 'held' | 'cancelled';
 }
 
+/** An event that has an id somebody wants. */
+export interface KnownEvent {
+  id: string;
+  subscriber_id: string;
+  type: string;
+  version: string;
+  data_hash: Buffer | null;
+  matched: number;
+}
+
 /** The SQL of T1. Every method is one statement. */
 export const acceptRepository = {
   async resolveSubscribers(tx: Tx, ids: string[], externalIds: string[]): Promise<SubscriberForAccept[]> {
     const rows = await tx.prepared<{
       id: string;
       external_id: string | null;
+      encrypt_payloads: boolean;
+      kek_id: string | null;
+      wrapped: Buffer;
       endpoint_id: string | null;
       event_types: string[];
       disabled: boolean;
@@ -60,9 +82,10 @@ export const acceptRepository = {
       ordered: boolean;
     }>(
       'accept_subscribers',
-      `SELECT s.id, s.external_id, e.id AS endpoint_id, e.event_types, e.disabled_at IS NOT NULL AS disabled, e.ordered,
+      `SELECT s.id, s.external_id, s.encrypt_payloads, y.kek_id, y.wrapped, e.id AS endpoint_id, e.event_types, e.disabled_at IS NOT NULL AS disabled, e.ordered,
               l.paused_at IS NOT NULL OR l.circuit <> 'closed' OR l.held > 0 OR l.queued >= l.window_size AS lane_full
          FROM subscribers s
+         LEFT JOIN data_keys y ON y.subscriber_id = s.id
          LEFT JOIN endpoints e ON e.subscriber_id = s.id AND e.deleted_at IS NULL
          LEFT JOIN lanes l ON l.endpoint_id = e.id AND l.subscriber_id = e.subscriber_id
         WHERE s.deleted_at IS NULL AND s.id = ANY (array(
@@ -73,8 +96,7 @@ export const acceptRepository = {
     const found = new Map<string, SubscriberForAccept>();
     for (const row of rows) {
       let subscriber = found.get(row.id);
-      if (!subscriber)
-        found.set(row.id, (subscriber = { id: row.id, externalId: row.external_id, endpoints: [] }));
+      if (!subscriber) found.set(row.id, (subscriber = subscriberOf(row)));
       if (row.endpoint_id)
         subscriber.endpoints.push({
           id: row.endpoint_id,
@@ -122,18 +144,26 @@ export const acceptRepository = {
     ]);
   },
 
-  /** Events that already have one of these ids, whoever's they are, with the sha256 of their data. */
-  async findEvents(
-    tx: Tx,
-    ids: string[],
-  ): Promise<
-    { id: string; subscriber_id: string; type: string; version: string; data_hash: Buffer; matched: number }[]
-  > {
-    return tx.query(
-      `SELECT id, subscriber_id, type, version, sha256(convert_to(data, 'UTF8')) AS data_hash, matched
-         FROM events WHERE id = ANY($1::uuid[])`,
+  /** Events that already have one of these ids, whoever's they are, with the sha256 of their data; null when that cannot be read any more. */
+  async findEvents(tx: Tx, ids: string[]): Promise<KnownEvent[]> {
+    const rows = await tx.query<KnownEvent & SealedEvent>(
+      `SELECT e.id, e.subscriber_id, e.type, e.version, sha256(convert_to(e.data, 'UTF8')) AS data_hash, e.matched,
+              e.data_sealed AS "dataSealed", y.kek_id AS "kekId", y.wrapped
+         FROM events e LEFT JOIN data_keys y ON y.subscriber_id = e.subscriber_id AND e.data_sealed IS NOT NULL
+        WHERE e.id = ANY($1::uuid[])`,
       [ids],
     );
+    return rows.map(({ dataSealed, kekId, wrapped, ...row }) => {
+      if (dataSealed === null) return row;
+      const data = openData(tx.vault, {
+        ...row,
+        subscriberId: row.subscriber_id,
+        dataSealed,
+        kekId,
+        wrapped,
+      });
+      return { ...row, data_hash: data === null ? null : createHash('sha256').update(data).digest() };
+    });
   },
 
   /**
@@ -207,9 +237,9 @@ export const acceptRepository = {
                 coalesce(((SELECT accepted FROM room) ->> i.endpoint_id::text)::bigint, 0) + i.nth AS seq
            FROM input i),
        new_events AS (
-         INSERT INTO events (id, subscriber_id, type, version, data, matched, traceparent, occurred_at, priority, ordering_key)
+         INSERT INTO events (id, subscriber_id, type, version, data, matched, traceparent, occurred_at, priority, ordering_key, data_sealed)
          SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::int[], $7::text[], $8::timestamptz[],
-                              $18::text[], $19::text[])),
+                              $18::text[], $19::text[], $21::bytea[])),
        new_deliveries AS (
          INSERT INTO deliveries (id, subscriber_id, event_id, endpoint_id, event_type, trigger, seq, critical, ordering_key,
                                  status, place, due_at, cancel_reason, finished_at)
@@ -229,7 +259,7 @@ export const acceptRepository = {
         events.map((e) => e.subscriberId),
         events.map((e) => e.type),
         events.map((e) => e.version),
-        events.map((e) => e.data),
+        events.map((e) => (e.sealWith ? null : e.data)),
         events.map((e) => e.matched),
         events.map((e) => e.traceparent),
         events.map((e) => e.occurredAt),
@@ -245,7 +275,24 @@ export const acceptRepository = {
         events.map((e) => e.priority),
         events.map((e) => e.orderingKey),
         notice,
+        events.map((e) => e.sealWith && tx.vault.unwrap(e.sealWith).seal(dataAt(e.id), e.data)),
       ],
     );
   },
 };
+
+function subscriberOf(row: {
+  id: string;
+  external_id: string | null;
+  encrypt_payloads: boolean;
+  kek_id: string | null;
+  wrapped: Buffer;
+}): SubscriberForAccept {
+  return {
+    id: row.id,
+    externalId: row.external_id,
+    encryptPayloads: row.encrypt_payloads,
+    dataKey: row.kek_id === null ? null : { subscriberId: row.id, kekId: row.kek_id, wrapped: row.wrapped },
+    endpoints: [],
+  };
+}

@@ -1,6 +1,7 @@
 import type { Scope } from '@app/contracts';
 import { Predicates } from './predicates.js';
-import type { PageRequest, Reader } from './status.queries.js';
+import { openData, type SealedEvent } from './sealed-payloads.js';
+import type { OpeningReader, PageRequest, Reader } from './status.queries.js';
 
 export interface EventFilter {
   subscriberId?: string;
@@ -55,18 +56,22 @@ export function listEvents(
   );
 }
 
-/** One event with its payload, exactly as published; undefined when there is none in this scope. */
+/** One event with its payload, exactly as published; null when its key was destroyed. Undefined when there is none in this scope. */
 export async function findEvent(
-  reader: Reader,
+  reader: OpeningReader,
   scope: Scope,
   id: string,
-): Promise<(EventStatusRow & { data: string }) | undefined> {
+): Promise<(EventStatusRow & { data: string | null }) | undefined> {
   const predicates = new Predicates(scope, 'e.subscriber_id').add('e.id', '=', id);
-  const [row] = await reader.query<EventStatusRow & { data: string }>(
-    `SELECT ${EVENT_COLUMNS}, e.data FROM events e ${predicates.where}`,
+  const [row] = await reader.query<EventStatusRow & SealedEvent & { data: string | null }>(
+    `SELECT ${EVENT_COLUMNS}, e.data, e.data_sealed AS "dataSealed", y.kek_id AS "kekId", y.wrapped
+       FROM events e LEFT JOIN data_keys y ON y.subscriber_id = e.subscriber_id ${predicates.where}`,
     predicates.values,
   );
-  return row;
+  if (row === undefined) return undefined;
+  const { dataSealed, kekId, wrapped, ...event } = row;
+  if (dataSealed === null) return event;
+  return { ...event, data: openData(reader.vault, { ...event, dataSealed, kekId, wrapped }) };
 }
 
 /** One statement for a whole page of events, in the day partitions that T1 can have written to. */

@@ -1,4 +1,5 @@
 import { IDEMPOTENCY_HOURS } from '@app/contracts';
+import type { DataKey, Place } from '@app/sealing';
 import type { Database, Tx } from './database.js';
 
 /** One request as far as repeating it goes: who asked for what route, under which key, with what. */
@@ -16,8 +17,8 @@ export interface StoredAnswer {
   response: string;
 }
 
-/** What became of a claim: `fresh` means do the work and `store` its answer in the same transaction. */
-export type ClaimResult = 'fresh' | 'in_use' | 'reused' | StoredAnswer;
+/** What became of a claim: `fresh` means do the work and `store` its answer in the same transaction; `destroyed`: there was an answer, sealed with a key that went with its subscriber. */
+export type ClaimResult = 'fresh' | 'in_use' | 'reused' | 'destroyed' | StoredAnswer;
 
 /**
  * The answer is stored by the transaction that does the work: a crash before its commit leaves nothing, one
@@ -36,10 +37,15 @@ export const idempotencyRepository = {
       key: string;
       fingerprint: Buffer;
       status_code: number;
-      response: string;
+      response: string | null;
+      response_sealed: Buffer;
+      sealed_for: string;
+      kek_id: string | null;
+      wrapped: Buffer;
     }>(
-      `SELECT i.scope, i.key, i.fingerprint, i.status_code, i.response
+      `SELECT i.scope, i.key, i.fingerprint, i.status_code, i.response, i.response_sealed, i.sealed_for, y.kek_id, y.wrapped
          FROM idempotency_keys i JOIN unnest($1::text[], $2::text[]) AS c (scope, key) USING (scope, key)
+         LEFT JOIN data_keys y ON y.subscriber_id = i.sealed_for
         WHERE i.created_at > now() - make_interval(hours => $3)`,
       [claims.map((claim) => claim.scope), claims.map((claim) => claim.key), IDEMPOTENCY_HOURS],
     );
@@ -49,22 +55,33 @@ export const idempotencyRepository = {
       const row = byKey.get(`${claim.scope} ${claim.key}`);
       if (!row) return 'fresh';
       if (!row.fingerprint.equals(claim.fingerprint)) return 'reused';
-      return { statusCode: row.status_code, response: row.response };
+      if (row.response !== null) return { statusCode: row.status_code, response: row.response };
+      if (row.kek_id === null) return 'destroyed';
+      const dataKey = tx.vault.unwrap({
+        subscriberId: row.sealed_for,
+        kekId: row.kek_id,
+        wrapped: row.wrapped,
+      });
+      return { statusCode: row.status_code, response: dataKey.open(answerAt(claim), row.response_sealed) };
     });
   },
 
-  async store(tx: Tx, answers: (IdempotencyClaim & StoredAnswer)[]): Promise<void> {
+  /** With `sealWith` the answer is stored sealed: it may show a secret. */
+  async store(tx: Tx, answers: (IdempotencyClaim & StoredAnswer & { sealWith?: DataKey })[]): Promise<void> {
     await tx.query(
-      `INSERT INTO idempotency_keys (scope, key, fingerprint, status_code, response)
-       SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::smallint[], $5::text[])
+      `INSERT INTO idempotency_keys (scope, key, fingerprint, status_code, response, response_sealed, sealed_for)
+       SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::smallint[], $5::text[], $6::bytea[], $7::uuid[])
        ON CONFLICT (scope, key) DO UPDATE SET fingerprint = excluded.fingerprint,
-         status_code = excluded.status_code, response = excluded.response, created_at = now()`,
+         status_code = excluded.status_code, response = excluded.response, response_sealed = excluded.response_sealed,
+         sealed_for = excluded.sealed_for, created_at = now()`,
       [
         answers.map((a) => a.scope),
         answers.map((a) => a.key),
         answers.map((a) => a.fingerprint),
         answers.map((a) => a.statusCode),
-        answers.map((a) => a.response),
+        answers.map((a) => (a.sealWith ? null : a.response)),
+        answers.map((a) => a.sealWith?.seal(answerAt(a), a.response) ?? null),
+        answers.map((a) => a.sealWith?.subscriberId ?? null),
       ],
     );
   },
@@ -80,3 +97,7 @@ export const idempotencyRepository = {
     return rows.length;
   },
 };
+
+function answerAt({ scope, key }: IdempotencyClaim): Place {
+  return { table: 'idempotency_keys', row: `${scope} ${key}`, column: 'response_sealed' };
+}

@@ -66,6 +66,7 @@ export { requestLimitsRepository, type TakenWindow } from './request-limits.repo
 export { rateRepository } from './rate.repository.js';
 export { partitionsRepository } from './partitions.repository.js';
 export { migrate, revertLastMigration } from './migrate.js';
+export { NO_RESPONSE, sealResponse, type KeptResponse } from './sealed-payloads.js';
 export { PumpRepository, type DeliveryForAttempt, type EndpointForAttempt } from './pump.repository.js';
 export {
   recordRepository,

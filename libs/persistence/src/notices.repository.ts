@@ -1,5 +1,6 @@
 import type { OperationalType } from '@app/contracts';
 import type { Tx } from './database.js';
+import { openData } from './sealed-payloads.js';
 
 /** Something that somebody asked to be told of, written in the transaction that did it. */
 export interface NewNotice {
@@ -21,8 +22,8 @@ export interface PendingNotice extends NewNotice {
   /** Whom the subscriber wants to be told of failed deliveries. */
   onFailureEndpointId: string | null;
   delivery: { eventId: string; attempts: number; statusCode: number | null; createdAt: Date } | null;
-  /** Null when it is about no delivery, or the event is no longer stored. */
-  event: { type: string; version: string; data: string; occurredAt: Date } | null;
+  /** Null when it is about no delivery, or the event is no longer stored or readable. `sealed`: it is stored so. */
+  event: { type: string; version: string; data: string; occurredAt: Date; sealed: boolean } | null;
 }
 
 interface NoticeRow extends Omit<PendingNotice, 'delivery' | 'event'> {
@@ -32,7 +33,10 @@ interface NoticeRow extends Omit<PendingNotice, 'delivery' | 'event'> {
   deliveryCreatedAt: Date;
   type: string | null;
   version: string;
-  data: string;
+  data: string | null;
+  dataSealed: Buffer | null;
+  kekId: string | null;
+  wrapped: Buffer | null;
   occurredAt: Date;
 }
 
@@ -67,23 +71,30 @@ export const noticesRepository = {
               n.created_at AS "createdAt", s.external_id AS "subscriberExternalId", e.url AS "endpointUrl",
               e.description AS "endpointDescription", e.on_failure_endpoint_id AS "onFailureEndpointId",
               d.event_id AS "eventId", d.attempts, d.status_code AS "statusCode", d.created_at AS "deliveryCreatedAt",
-              v.type, v.version, v.data, v.occurred_at AS "occurredAt"
+              v.type, v.version, v.data, v.data_sealed AS "dataSealed", y.kek_id AS "kekId", y.wrapped, v.occurred_at AS "occurredAt"
          FROM unnest($1::uuid[]) AS i (id)
          JOIN notices n ON n.id = i.id
          JOIN subscribers s ON s.id = n.subscriber_id
          JOIN endpoints e ON e.id = n.endpoint_id AND e.subscriber_id = n.subscriber_id
          LEFT JOIN deliveries d ON d.id = n.delivery_id AND d.subscriber_id = n.subscriber_id
          LEFT JOIN events v ON v.id = d.event_id AND v.subscriber_id = d.subscriber_id
+         LEFT JOIN data_keys y ON y.subscriber_id = v.subscriber_id AND v.data_sealed IS NOT NULL
         ORDER BY n.id`,
       [locked.map((row) => row.id)],
     );
-    return rows.map(
-      ({ eventId, attempts, statusCode, deliveryCreatedAt, type, version, data, occurredAt, ...notice }) => ({
+    return rows.map((row) => {
+      const { eventId, attempts, statusCode, deliveryCreatedAt, type, version, occurredAt } = row;
+      const { dataSealed, kekId, wrapped, data: plain, ...notice } = row;
+      const sealed = dataSealed !== null;
+      const data = sealed
+        ? openData(tx.vault, { id: eventId!, subscriberId: row.subscriberId, dataSealed, kekId, wrapped })
+        : plain;
+      return {
         ...notice,
         delivery: eventId === null ? null : { eventId, attempts, statusCode, createdAt: deliveryCreatedAt },
-        event: type === null ? null : { type, version, data, occurredAt },
-      }),
-    );
+        event: type === null || data === null ? null : { type, version, data, occurredAt, sealed },
+      };
+    });
   },
 
   async forget(tx: Tx, ids: string[]): Promise<void> {

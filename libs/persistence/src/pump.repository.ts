@@ -1,7 +1,8 @@
 import type { LaneState, RateLimit, RetryPolicyInput, Trigger } from '@app/domain';
-import type { Place } from '@app/sealing';
+import type { DataKey, Place } from '@app/sealing';
 import type { Database } from './database.js';
 import { headersAt, secretAt } from './endpoints.repository.js';
+import { dataAt } from './sealed-payloads.js';
 
 /** A delivery and its event, as one attempt needs them. */
 export interface DeliveryForAttempt {
@@ -26,6 +27,12 @@ export interface DeliveryForAttempt {
   /** Attempts on record in all. */
   attempts: number;
   dueAt: Date;
+  /** Its event is stored sealed, and so are the responses of its attempts, with this. */
+  dataKey: DataKey | null;
+  /** Its event was sealed with a key that is destroyed: the subscriber was deleted. */
+  destroyed: boolean;
+  /** Its event is sealed and does not open: no attempt can be made, and the fault is ours. */
+  unreadable: boolean;
   /** Null when the event is no longer stored. */
   event: { type: string; version: string; data: string; occurredAt: Date; traceparent: string | null } | null;
 }
@@ -87,7 +94,10 @@ interface DeliveryRow {
   retry_policy: RetryPolicyInput | null;
   type: string | null;
   version: string;
-  data: string;
+  data: string | null;
+  data_sealed: Buffer | null;
+  kek_id: string | null;
+  wrapped: Buffer | null;
   occurred_at: Date;
   traceparent: string | null;
 }
@@ -100,7 +110,9 @@ export class PumpRepository {
     const rows = await this.database.prepared<DeliveryRow>(
       'pump_deliveries',
       `SELECT d.id, d.subscriber_id, d.event_id, d.endpoint_id, d.status, d.trigger, d.ticket, d.tries, d.faults, d.attempts,
-              d.due_at, d.critical, d.ordering_key, extract(epoch FROM now() - d.run_at)::float8 AS age_seconds, t.retry_policy, e.type, e.version, e.data, e.occurred_at, e.traceparent
+              d.due_at, d.critical, d.ordering_key, extract(epoch FROM now() - d.run_at)::float8 AS age_seconds, t.retry_policy, e.type, e.version, e.data, e.occurred_at, e.traceparent,
+              e.data_sealed, CASE WHEN e.data_sealed IS NOT NULL THEN (SELECT y.kek_id FROM data_keys y WHERE y.subscriber_id = d.subscriber_id) END AS kek_id,
+              CASE WHEN e.data_sealed IS NOT NULL THEN (SELECT y.wrapped FROM data_keys y WHERE y.subscriber_id = d.subscriber_id) END AS wrapped
          FROM unnest($1::uuid[]) AS j (id)
          JOIN deliveries d ON d.id = j.id
          LEFT JOIN events e ON e.id = d.event_id AND e.subscriber_id = d.subscriber_id
@@ -123,17 +135,26 @@ export class PumpRepository {
       orderingKey: row.ordering_key,
       ageSeconds: row.age_seconds,
       retryPolicy: row.retry_policy,
-      event:
-        row.type === null
-          ? null
-          : {
-              type: row.type,
-              version: row.version,
-              data: row.data,
-              occurredAt: row.occurred_at,
-              traceparent: row.traceparent,
-            },
+      ...this.eventOf(row),
     }));
+  }
+
+  /** One that does not open spoils no other. */
+  private eventOf(
+    row: DeliveryRow,
+  ): Pick<DeliveryForAttempt, 'event' | 'dataKey' | 'destroyed' | 'unreadable'> {
+    const state = { dataKey: null, destroyed: false, unreadable: false };
+    if (row.type === null) return { ...state, event: null };
+    const { type, version, data_sealed: sealed, kek_id: kekId, wrapped, traceparent } = row;
+    const event = { type, version, data: row.data ?? '', occurredAt: row.occurred_at, traceparent };
+    if (sealed === null) return { ...state, event };
+    if (kekId === null || wrapped === null) return { ...state, event, destroyed: true };
+    try {
+      const dataKey = this.database.vault.unwrap({ subscriberId: row.subscriber_id, kekId, wrapped });
+      return { ...state, event: { ...event, data: dataKey.open(dataAt(row.event_id), sealed) }, dataKey };
+    } catch {
+      return { ...state, event, unreadable: true };
+    }
   }
 
   async loadEndpoints(ids: string[]): Promise<Map<string, EndpointForAttempt>> {

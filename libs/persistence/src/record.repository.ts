@@ -24,6 +24,8 @@ export interface AttemptRecord {
   responseBody: string | null;
   responseEncoding: 'utf8' | 'base64' | null;
   responseTruncated: boolean;
+  /** The three in one, sealed; they are null then. */
+  responseSealed?: Buffer | null;
 }
 
 export type DueBecause = 'retry_schedule' | 'retry_after' | 'platform_fault' | 'rate_limit' | 'retry_budget';
@@ -124,11 +126,11 @@ export const recordRepository = {
            $1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::int[], $6::text[], $7::text[], $8::float8[], $9::text[], $10::text[],
            $11::uuid[], $12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[], $16::real[], $17::real[], $18::real[],
            $19::real[], $20::real[], $21::smallint[], $22::text[], $23::text[], $24::text[], $25::text[], $26::text[],
-           $27::text[], $28::text[], $29::bool[], $30::text[], $31::bool[], $32::text[], $33::text[])
+           $27::text[], $28::text[], $29::bool[], $30::text[], $31::bool[], $32::text[], $33::text[], $34::bytea[])
          AS i (id, subscriber_id, endpoint_id, ticket, retry_count, status, place, in_seconds, failure, reason,
                attempt_id, attempt_status, url, started_at, finished_at, dns_ms, connect_ms, tls_ms,
                first_byte_ms, total_ms, status_code, attempt_failure, failure_detail, note, remote_address, response_headers,
-               response_body, response_encoding, response_truncated, worker, burns_try, because, gave_up)),
+               response_body, response_encoding, response_truncated, worker, burns_try, because, gave_up, response_sealed)),
        before AS (
          SELECT i.*, d.trigger, d.due_at, d.place AS old_place, d.attempts + 1 AS n,
                 d.status <> 'pending' AS over,
@@ -166,11 +168,11 @@ export const recordRepository = {
          INSERT INTO attempts (id, subscriber_id, delivery_id, endpoint_id, n, trigger, status, late, url, scheduled_at,
                 started_at, finished_at, dns_ms, connect_ms, tls_ms, first_byte_ms, total_ms, status_code, failure,
                 failure_detail, note, remote_address, response_headers, response_body, response_encoding,
-                response_truncated, worker)
+                response_truncated, worker, response_sealed)
          SELECT b.attempt_id, b.subscriber_id, b.id, b.endpoint_id, b.n, b.trigger, b.attempt_status, NOT b.applied, b.url,
                 CASE WHEN b.applied THEN coalesce(b.due_at, b.started_at) ELSE b.started_at END, b.started_at, b.finished_at, b.dns_ms, b.connect_ms, b.tls_ms,
                 b.first_byte_ms, b.total_ms, b.status_code, b.attempt_failure, b.failure_detail, b.note, b.remote_address,
-                b.response_headers, b.response_body, b.response_encoding, b.response_truncated, b.worker
+                b.response_headers, b.response_body, b.response_encoding, b.response_truncated, b.worker, b.response_sealed
            FROM before b WHERE b.attempt_id IS NOT NULL)
        SELECT id, applied, over, old_place AS "oldPlace", n FROM before`,
       [
@@ -207,6 +209,7 @@ export const recordRepository = {
         outcomes.map((o) => o.burnsTry),
         outcomes.map((o) => (o.next.status === 'pending' ? (o.next.because ?? null) : null)),
         outcomes.map((o) => (o.next.status === 'failed' ? o.next.gaveUp : null)),
+        outcomes.map((o) => o.attempt?.responseSealed ?? null),
       ],
     );
   },

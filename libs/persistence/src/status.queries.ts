@@ -5,6 +5,8 @@ import { Predicates } from './predicates.js';
 
 /** What reading needs: the pool or an open transaction. */
 export type Reader = Pick<Database, 'query'>;
+/** The same for what may be sealed. */
+export type OpeningReader = Pick<Database, 'query' | 'vault'>;
 
 /** Every filter of the list of deliveries; what is left out does not narrow. */
 export interface DeliveryFilter {

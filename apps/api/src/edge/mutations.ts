@@ -58,14 +58,15 @@ export class Mutations {
       const text = done.body === undefined ? '' : JSON.stringify(done.body);
       await this.audit(tx, caller, request, done, done.body);
       // Stored by the transaction that did the work: a crash in between cannot separate the two.
-      if (claim && done.status >= 200 && done.status < 300)
-        await idempotencyRepository.store(tx, [
-          {
-            ...claim,
-            statusCode: done.status,
-            response: done.kept === undefined ? text : JSON.stringify(done.kept),
-          },
-        ]);
+      if (claim && done.status >= 200 && done.status < 300) {
+        const response = done.kept === undefined ? text : JSON.stringify(done.kept);
+        // Sealed whenever it is about a subscriber: some of these answers show a secret, once.
+        const sealWith =
+          done.subscriberId === undefined || response === ''
+            ? undefined
+            : await tx.vault.keyOf(tx, done.subscriberId);
+        await idempotencyRepository.store(tx, [{ ...claim, statusCode: done.status, response, sealWith }]);
+      }
       return new Answer(done.status, text);
     });
     return answer as T;
@@ -96,6 +97,11 @@ export class Mutations {
           {
             retryAfterSeconds: 1,
           },
+        );
+      case 'destroyed':
+        throw new Problem(
+          'not_found',
+          'The first answer to this key went with its subscriber, which was deleted.',
         );
       case 'reused':
         throw new Problem('idempotency_key_reused', 'This key was used with another body. Take a new key.');

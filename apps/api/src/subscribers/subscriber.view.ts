@@ -8,6 +8,7 @@ export function subscriberView(subscriber: SubscriberEntity): SubscriberDto {
     name: subscriber.name,
     externalId: subscriber.externalId,
     metadata: subscriber.metadata,
+    encryptPayloads: subscriber.encryptPayloads,
     createdAt: subscriber.createdAt,
     updatedAt: subscriber.updatedAt,
   };

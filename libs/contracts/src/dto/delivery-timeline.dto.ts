@@ -41,6 +41,13 @@ export class AttemptResponseDto {
    * @example false
    */
   truncated: boolean;
+
+  /**
+   * Why headers and body are not shown: `key_destroyed`, they were stored encrypted, as their event was, and the key went
+   * with the subscriber.
+   * @example null
+   */
+  missing: 'key_destroyed' | null;
 }
 
 /** One request that was made, or, as the last entry of a pending delivery, the one that is to come. */
@@ -146,10 +153,16 @@ export class DeliveredEventDto {
   /** @example "2026-11-22T09:30:00.000Z" */
   occurredAt: Date;
   /**
-   * The payload as text, byte for byte as published.
+   * The payload as text, byte for byte as published; null when it cannot be read any more.
    * @example "{\"invoice\":\"in_1042\",\"amount\":1999}"
    */
-  data: string;
+  data: string | null;
+
+  /**
+   * Why `data` is null: `key_destroyed`, it was stored encrypted and its key went with the subscriber, which was deleted.
+   * @example null
+   */
+  dataMissing: 'key_destroyed' | null;
 }
 
 /** Where it is delivered to, as the endpoint is now. */

@@ -127,10 +127,16 @@ export class EventPageDto {
 /** One event with its payload and where it went. */
 export class EventWithDeliveriesDto extends EventDto {
   /**
-   * The payload as text, byte for byte as published.
+   * The payload as text, byte for byte as published; null when it cannot be read any more.
    * @example "{\"invoice\":\"in_1042\",\"amount\":1999}"
    */
-  data: string;
+  data: string | null;
+
+  /**
+   * Why `data` is null: `key_destroyed`, it was stored encrypted and its key went with the subscriber, which was deleted.
+   * @example null
+   */
+  dataMissing: 'key_destroyed' | null;
 
   /** One for each endpoint that matched, newest first. */
   deliveries: DeliveryDto[];

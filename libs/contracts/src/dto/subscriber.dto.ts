@@ -1,4 +1,4 @@
-import { IsOptional, IsString, MaxLength, MinLength } from 'class-validator';
+import { IsBoolean, IsOptional, IsString, MaxLength, MinLength } from 'class-validator';
 import {
   EXTERNAL_ID_LENGTH_MAX,
   METADATA_ENTRIES_MAX,
@@ -46,6 +46,15 @@ export class CreateSubscriberDto {
   @AsGiven()
   @IsTexts(METADATA_BOUNDS)
   metadata?: Record<string, string>;
+
+  /**
+   * Whether the payloads of its new events, and what receivers answer to them, are stored encrypted with a key of its own,
+   * which is destroyed when the subscriber is deleted. Default: false.
+   * @example true
+   */
+  @IfPresent()
+  @IsBoolean()
+  encryptPayloads?: boolean;
 }
 
 /** What of a subscriber is to change; what is absent stays. */
@@ -80,6 +89,14 @@ export class ChangeSubscriberDto {
   @AsGiven()
   @IsTexts({ ...METADATA_BOUNDS, orNull: true })
   metadata?: Record<string, string | null> | null;
+
+  /**
+   * Whether the payloads of its events are stored encrypted from now on; those that are stored stay as they are.
+   * @example true
+   */
+  @IfPresent()
+  @IsBoolean()
+  encryptPayloads?: boolean;
 }
 
 /** A customer account that receives events. */
@@ -107,6 +124,12 @@ export class SubscriberDto {
    * @example { "plan": "enterprise", "region": "eu" }
    */
   metadata: Record<string, string>;
+
+  /**
+   * Whether the payloads of its new events are stored encrypted with a key of its own.
+   * @example false
+   */
+  encryptPayloads: boolean;
 
   /**
    * When it was registered.
