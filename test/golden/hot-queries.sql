@@ -1,7 +1,8 @@
 -- accept_subscribers
-SELECT s.id, s.external_id, e.id AS endpoint_id, e.event_types, e.disabled_at IS NOT NULL AS disabled, e.ordered,
+SELECT s.id, s.external_id, s.encrypt_payloads, y.kek_id, y.wrapped, e.id AS endpoint_id, e.event_types, e.disabled_at IS NOT NULL AS disabled, e.ordered,
   l.paused_at IS NOT NULL OR l.circuit <> 'closed' OR l.held > 0 OR l.queued >= l.window_size AS lane_full
   FROM subscribers s
+  LEFT JOIN data_keys y ON y.subscriber_id = s.id
   LEFT JOIN endpoints e ON e.subscriber_id = s.id AND e.deleted_at IS NULL
   LEFT JOIN lanes l ON l.endpoint_id = e.id AND l.subscriber_id = e.subscriber_id
   WHERE s.deleted_at IS NULL AND s.id = ANY (array(
@@ -63,9 +64,9 @@ WITH input AS (
   coalesce(((SELECT accepted FROM room) ->> i.endpoint_id::text)::bigint, 0) + i.nth AS seq
   FROM input i),
   new_events AS (
-  INSERT INTO events (id, subscriber_id, type, version, data, matched, traceparent, occurred_at, priority, ordering_key)
+  INSERT INTO events (id, subscriber_id, type, version, data, matched, traceparent, occurred_at, priority, ordering_key, data_sealed)
   SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::int[], $7::text[], $8::timestamptz[],
-  $18::text[], $19::text[])),
+  $18::text[], $19::text[], $21::bytea[])),
   new_deliveries AS (
   INSERT INTO deliveries (id, subscriber_id, event_id, endpoint_id, event_type, trigger, seq, critical, ordering_key,
   status, place, due_at, cancel_reason, finished_at)
@@ -88,7 +89,9 @@ INSERT INTO ordering_keys AS k (endpoint_id, subscriber_id, key)
 
 -- pump_deliveries
 SELECT d.id, d.subscriber_id, d.event_id, d.endpoint_id, d.status, d.trigger, d.ticket, d.tries, d.faults, d.attempts,
-  d.due_at, d.critical, d.ordering_key, extract(epoch FROM now() - d.run_at)::float8 AS age_seconds, t.retry_policy, e.type, e.version, e.data, e.occurred_at, e.traceparent
+  d.due_at, d.critical, d.ordering_key, extract(epoch FROM now() - d.run_at)::float8 AS age_seconds, t.retry_policy, e.type, e.version, e.data, e.occurred_at, e.traceparent,
+  e.data_sealed, CASE WHEN e.data_sealed IS NOT NULL THEN (SELECT y.kek_id FROM data_keys y WHERE y.subscriber_id = d.subscriber_id) END AS kek_id,
+  CASE WHEN e.data_sealed IS NOT NULL THEN (SELECT y.wrapped FROM data_keys y WHERE y.subscriber_id = d.subscriber_id) END AS wrapped
   FROM unnest($1::uuid[]) AS j (id)
   JOIN deliveries d ON d.id = j.id
   LEFT JOIN events e ON e.id = d.event_id AND e.subscriber_id = d.subscriber_id
@@ -123,11 +126,11 @@ WITH input AS (
   $1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::int[], $6::text[], $7::text[], $8::float8[], $9::text[], $10::text[],
   $11::uuid[], $12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[], $16::real[], $17::real[], $18::real[],
   $19::real[], $20::real[], $21::smallint[], $22::text[], $23::text[], $24::text[], $25::text[], $26::text[],
-  $27::text[], $28::text[], $29::bool[], $30::text[], $31::bool[], $32::text[], $33::text[])
+  $27::text[], $28::text[], $29::bool[], $30::text[], $31::bool[], $32::text[], $33::text[], $34::bytea[])
   AS i (id, subscriber_id, endpoint_id, ticket, retry_count, status, place, in_seconds, failure, reason,
   attempt_id, attempt_status, url, started_at, finished_at, dns_ms, connect_ms, tls_ms,
   first_byte_ms, total_ms, status_code, attempt_failure, failure_detail, note, remote_address, response_headers,
-  response_body, response_encoding, response_truncated, worker, burns_try, because, gave_up)),
+  response_body, response_encoding, response_truncated, worker, burns_try, because, gave_up, response_sealed)),
   before AS (
   SELECT i.*, d.trigger, d.due_at, d.place AS old_place, d.attempts + 1 AS n,
   d.status <> 'pending' AS over,
@@ -165,11 +168,11 @@ WITH input AS (
   INSERT INTO attempts (id, subscriber_id, delivery_id, endpoint_id, n, trigger, status, late, url, scheduled_at,
   started_at, finished_at, dns_ms, connect_ms, tls_ms, first_byte_ms, total_ms, status_code, failure,
   failure_detail, note, remote_address, response_headers, response_body, response_encoding,
-  response_truncated, worker)
+  response_truncated, worker, response_sealed)
   SELECT b.attempt_id, b.subscriber_id, b.id, b.endpoint_id, b.n, b.trigger, b.attempt_status, NOT b.applied, b.url,
   CASE WHEN b.applied THEN coalesce(b.due_at, b.started_at) ELSE b.started_at END, b.started_at, b.finished_at, b.dns_ms, b.connect_ms, b.tls_ms,
   b.first_byte_ms, b.total_ms, b.status_code, b.attempt_failure, b.failure_detail, b.note, b.remote_address,
-  b.response_headers, b.response_body, b.response_encoding, b.response_truncated, b.worker
+  b.response_headers, b.response_body, b.response_encoding, b.response_truncated, b.worker, b.response_sealed
   FROM before b WHERE b.attempt_id IS NOT NULL)
   SELECT id, applied, over, old_place AS "oldPlace", n FROM before;
 

@@ -38,6 +38,7 @@ describe('subscribers', () => {
       name: 'Acme',
       externalId: 'acme corp/1',
       metadata: { plan: 'a' },
+      encryptPayloads: false,
       createdAt: expect.stringMatching(/Z$/),
       updatedAt: made.body.createdAt,
     });

@@ -7,11 +7,15 @@ import { generateSecret } from '@app/signing';
 import { testKeyring } from './keks.js';
 
 /** A pool on this database, as the worker makes it: everybody's rows. `owner`: for tests that change the schema. */
-export async function openDatabase(url: string, as: 'worker' | 'owner' = 'worker'): Promise<Database> {
+export async function openDatabase(
+  url: string,
+  as: 'worker' | 'owner' = 'worker',
+  keyring = testKeyring(),
+): Promise<Database> {
   const role = as === 'worker' ? WORKER_ROLE : undefined;
   const dataSource = createDataSource({ url, applicationName: 'posthorn-test', poolMax: 10, role });
   await dataSource.initialize();
-  return new Database(dataSource, systemRandom, testKeyring());
+  return new Database(dataSource, systemRandom, keyring);
 }
 
 export interface Fixture {

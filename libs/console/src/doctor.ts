@@ -3,6 +3,7 @@ import {
   beginSnapshot,
   checkDurability,
   CURRENT_STATEMENTS,
+  dataKeysRepository,
   HISTORY_STATEMENTS,
   isStatementTimeout,
   pendingMigrations,
@@ -48,6 +49,11 @@ const PROMISES: Record<string, { says: string; prefix?: IdPrefix }> = {
   lanes_exact: { says: 'every lane counts what is queued, held and waiting', prefix: 'ep' },
   ordered_have_turns: { says: 'everything ordered has a turn to wait for', prefix: 'dlv' },
   one_turn_each: { says: 'of an ordering key at most one delivery is in the queue', prefix: 'ep' },
+  secrets_sealed: {
+    says: 'every signing secret and header value is sealed (`posthorn keys rewrap` seals the others)',
+    prefix: 'ep',
+  },
+  sealed_have_keys: { says: 'every subscriber has the data key of what is sealed for it', prefix: 'sub' },
   circuits_have_probes: { says: 'every half-open circuit has its probe', prefix: 'ep' },
   endpoints_have_lanes: { says: 'every endpoint has a lane', prefix: 'ep' },
   stopped_endpoints_quiet: {
@@ -86,6 +92,7 @@ export async function runDoctor(
     const checks = [await checkMigrations(tx)];
     // Without the tables there is nothing to look into.
     if (!checks[0].ok) return checks;
+    checks.push(await countDataKeys(tx));
     for (const statement of CURRENT_STATEMENTS)
       checks.push(...(await examine(tx, statement, [[]], statementMs)));
     const spans = spansOf(await storedDays(tx), clock.now());
@@ -137,6 +144,18 @@ async function checkMigrations(tx: Tx): Promise<Check> {
     found: missing.length,
     detail: 'the schema is not up to date: run `posthorn migrate`',
     sample: missing,
+  };
+}
+
+/** Never wrong: which KEKs are still needed. */
+async function countDataKeys(tx: Tx): Promise<Check> {
+  const counts = await dataKeysRepository.countByKek(tx);
+  const text = counts.map(({ kekId, n }) => `${n} by ${kekId}`).join(', ');
+  return {
+    name: 'data_keys',
+    ok: true,
+    found: 0,
+    detail: `data keys are wrapped: ${text || 'there are none'}`,
   };
 }
 

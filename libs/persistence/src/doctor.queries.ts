@@ -90,6 +90,23 @@ export const CURRENT_STATEMENTS: DoctorStatement[] = [
     ),
   },
   {
+    names: ['secrets_sealed'],
+    sql: summary(
+      'secrets_sealed',
+      `SELECT endpoint_id AS id FROM endpoint_secrets WHERE secret IS NOT NULL
+       UNION SELECT id FROM endpoints WHERE headers_sealed IS NULL AND headers <> '{}'`,
+    ),
+  },
+  {
+    names: ['sealed_have_keys'],
+    sql: summary(
+      'sealed_have_keys',
+      `SELECT s.id FROM subscribers s WHERE s.deleted_at IS NULL AND NOT EXISTS (SELECT 1 FROM data_keys y WHERE y.subscriber_id = s.id)
+          AND (s.encrypt_payloads OR EXISTS (SELECT 1 FROM endpoints e WHERE e.subscriber_id = s.id AND (e.headers_sealed IS NOT NULL
+             OR EXISTS (SELECT 1 FROM endpoint_secrets k WHERE k.endpoint_id = e.id AND k.secret_sealed IS NOT NULL))))`,
+    ),
+  },
+  {
     // Others of a half-open lane are held; their tickets leave the queue within seconds.
     names: ['circuits_have_probes'],
     sql: summary(

@@ -66,6 +66,7 @@ const TIMELINE = [
       body: '{"error":"database is down"}',
       encoding: 'utf8',
       truncated: false,
+      missing: null,
     },
     worker: 'worker-3f2a',
   },
@@ -440,6 +441,7 @@ Answer 2xx within its \`timeoutSeconds\`; the headers and the signature are desc
           version: '1',
           occurredAt: DELIVERED_EXAMPLE.timestamp,
           data: JSON.stringify(INVOICE),
+          dataMissing: null,
         },
         endpoint: { id: DELIVERY.endpointId, url: 'https://hooks.acme.example.com/posthorn', stopped: null },
         request: {
