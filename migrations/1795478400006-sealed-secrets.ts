@@ -18,9 +18,7 @@ export class SealedSecrets1795478400006 implements MigrationInterface {
       );
       CREATE INDEX data_keys_kek ON data_keys (kek_id, subscriber_id);
       COMMENT ON INDEX data_keys_kek IS 'dataKeysRepository: one of each KEK at start, those to rewrap, counts for doctor';
-      DO $$ BEGIN
-        IF to_regprocedure('posthorn_protect(regclass)') IS NOT NULL THEN PERFORM posthorn_protect('data_keys'); END IF;
-      END $$;
+      SELECT posthorn_protect('data_keys');
 
       ALTER TABLE endpoint_secrets ALTER secret DROP NOT NULL, ADD secret_sealed bytea,
         ADD CONSTRAINT endpoint_secrets_one_form CHECK ((secret IS NULL) <> (secret_sealed IS NULL));

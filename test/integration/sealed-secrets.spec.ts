@@ -34,11 +34,14 @@ let tables: Tables;
 let server: Server;
 const hits: Hit[] = [];
 
+const NEXT_KEK = newKekText(systemRandom);
+const KEKS = `${TEST_KEKS},${NEXT_KEK}`;
+
 const call: ApiFixture['call'] = (...request) => fixture.call(...request);
 
 beforeAll(async () => {
-  fixture = await startApi();
-  database = await openDatabase(fixture.databaseUrl);
+  fixture = await startApi({ POSTHORN_KEKS: KEKS });
+  database = await openDatabase(fixture.databaseUrl, 'worker', new Keyring(parseKeks(KEKS), systemRandom));
   tables = openTables(fixture.databaseUrl);
   server = createServer((request, response) => {
     const chunks: Buffer[] = [];
@@ -329,11 +332,9 @@ describe('another key-encryption key', () => {
       await customer({ encryptPayloads: true }),
       await customer(),
     ];
-    const both = new Keyring(parseKeks(`${newKekText(systemRandom)},${TEST_KEKS}`), systemRandom);
+    // Those that run know the new key already, as the second one; who rewraps has it first.
+    const both = new Keyring(parseKeks(`${NEXT_KEK},${TEST_KEKS}`), systemRandom);
     const pool = await openDatabase(fixture.databaseUrl, 'worker', both);
-    // Those that run know both keys: first it is added everywhere, then it becomes the first.
-    Object.assign(database.vault, { keyring: both });
-    Object.assign(fixture.api.database.vault, { keyring: both });
     const sent: string[] = [];
     let rewrapping = true;
     const busy = all.map(async ({ name, path }) => {
