@@ -65,6 +65,7 @@ it('finds nothing where nothing is wrong, and checks every promise', async () =>
       "clocks_agree",
       "commits_are_durable",
       "schema_up_to_date",
+      "data_keys",
       "pending_has_ticket",
       "held_without_ticket",
       "ticket_has_delivery",
@@ -72,6 +73,8 @@ it('finds nothing where nothing is wrong, and checks every promise', async () =>
       "lanes_exact",
       "ordered_have_turns",
       "one_turn_each",
+      "secrets_sealed",
+      "sealed_have_keys",
       "circuits_have_probes",
       "endpoints_have_lanes",
       "stopped_endpoints_quiet",
@@ -288,6 +291,35 @@ describe('finds', () => {
     );
     expect(found).toMatchObject([{ name: 'schema_up_to_date', sample: ['Queue1795305600003'] }]);
   });
+});
+
+it('finds a secret in plain text, and a subscriber without the key of what is sealed for it', async () => {
+  const { endpointIds, subscriberId } = customer;
+  const plain = await withFault(
+    `INSERT INTO endpoint_secrets (id, subscriber_id, endpoint_id, secret) VALUES (gen_random_uuid(), $1, $2, 'whsec_plain')`,
+    [subscriberId, endpointIds[0]],
+    `DELETE FROM endpoint_secrets WHERE secret IS NOT NULL`,
+    [],
+  );
+  expect(plain.found).toMatchObject([
+    { name: 'secrets_sealed', found: 1, sample: [toPublicId('ep', endpointIds[0])] },
+  ]);
+  expect(JSON.stringify(plain.found)).not.toContain('whsec_');
+  const [row] = await bench.owner.query<{ kekId: string; wrapped: Buffer }>(
+    'SELECT kek_id AS "kekId", wrapped FROM data_keys WHERE subscriber_id = $1',
+    [subscriberId],
+  );
+  const lost = await withFault(
+    'DELETE FROM data_keys WHERE subscriber_id = $1',
+    [subscriberId],
+    'INSERT INTO data_keys (subscriber_id, kek_id, wrapped) VALUES ($1, $2, $3)',
+    [subscriberId, row.kekId, row.wrapped],
+  );
+  expect(lost.found).toMatchObject([
+    { name: 'sealed_have_keys', found: 1, sample: [toPublicId('sub', subscriberId)] },
+  ]);
+  const { checks } = await runDoctor(bench.database, systemClock, { allowLossy: true });
+  expect(checks.find(({ name }) => name === 'data_keys')!.detail).toBe('data keys are wrapped: 1 by test');
 });
 
 it('is never wrong while everything moves', async () => {
