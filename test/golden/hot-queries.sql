@@ -105,7 +105,7 @@ SELECT e.id, e.url, e.headers, e.headers_sealed AS "headersSealed", e.timeout_ms
   l.paused_at IS NOT NULL AS paused, e.subscriber_id AS "subscriberId", e.retry_policy AS "retryPolicy",
   e.retry_budget_percent AS "retryBudgetPercent", e.rate_limit AS "rateLimit", l.rate_factor AS "rateFactor",
   l.rate_reduced_at AS "rateReducedAt", e.ordered_failure AS "orderedFailure",
-  e.on_failure_endpoint_id IS NOT NULL AS "tellsFailures", l.window_size AS "window", l.circuit, l.probe_id AS "probeId",
+  e.verification, e.on_failure_endpoint_id IS NOT NULL AS "tellsFailures", l.window_size AS "window", l.circuit, l.probe_id AS "probeId",
   y.kek_id AS "kekId", y.wrapped, k.ids AS "secretIds", k.plain AS "plainSecrets", k.sealed AS "sealedSecrets"
   FROM endpoints e
   JOIN subscribers s ON s.id = e.subscriber_id

@@ -104,6 +104,7 @@ export const MATRIX: Record<string, MatrixRow> = {
     body: () => ({ eventType: TEST_EVENT_TYPE }),
     unaudited: PUBLISHED,
   },
+  [`POST ${ENDPOINT}/verify`]: { ...change('endpoints:write', 202), unaudited: PUBLISHED },
   'POST /v1/retry-policies/preview': {
     ...read('endpoints:read'),
     body: () => ({ type: 'exponential', initialSeconds: 10, maxSeconds: 3600, attemptsMax: 8 }),

@@ -57,7 +57,11 @@ export async function makeWorld({ call }: ApiFixture): Promise<World> {
   const endpoints = `/v1/subscribers/${subscriber}/endpoints`;
   const [disabled, deleted, { id: endpoint, secret }] = await Promise.all(
     ['disabled', 'deleted', 'used'].map((use) =>
-      post(endpoints, { url: `https://hooks.example.com/${mark}-${use}`, description: mark }),
+      post(endpoints, {
+        url: `https://hooks.example.com/${mark}-${use}`,
+        description: mark,
+        verification: 'challenge',
+      }),
     ),
   );
   await post('/v1/event-types', { name });

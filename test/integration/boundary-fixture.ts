@@ -275,6 +275,7 @@ export function outcomeOf(
     orderedFailure: 'block',
     retryAfterSeconds: null,
     disable: null,
+    proof: null,
     failureIsTold: false,
     burnsTry: true,
     worker: 'test:9',

@@ -150,6 +150,7 @@ function outcome(claimed: Claim, failure: string | null, next: FinishedTicket['n
     orderedFailure: 'block',
     retryAfterSeconds: null,
     disable: null,
+    proof: null,
     failureIsTold: false,
     burnsTry: true,
     worker: 'test:1',

@@ -272,6 +272,7 @@ function outcomeOf(from: Claimed): FinishedTicket {
     orderedFailure: store.endpoints.get(from.endpointId)!.orderedFailure,
     retryAfterSeconds: null,
     disable: failure === 'gone_410' ? failure : null,
+    proof: null,
     failureIsTold: false,
     burnsTry: failure !== 'internal' && failure !== 'held',
     worker: 'test:1',

@@ -555,6 +555,7 @@ const SUCCESS = {
   deliveryId: '',
   retryAfterSeconds: null,
   disable: null,
+  proof: null,
   attempt: { status: 'delivered', failure: null },
 } as unknown as OutcomeDouble;
 

@@ -34,6 +34,8 @@ import { EventTypesController } from './event-types/event-types.controller.js';
 import { EventsReadController } from './events/events-read.controller.js';
 import { EventsController } from './events/events.controller.js';
 import { TestEventController } from './events/test-event.controller.js';
+import { TestLimits } from './events/test-limits.js';
+import { RequestLimits } from './edge/request-limits.js';
 import { HealthController } from './health/health.controller.js';
 import { MetricsController } from './health/metrics.controller.js';
 import { Readiness } from './health/readiness.js';
@@ -84,8 +86,9 @@ const STAGES: Provider[] = [
   { provide: Subscribers, useFactory: (ids: Ids) => new Subscribers(ids), inject: [Ids] },
   {
     provide: Endpoints,
-    useFactory: (ids: Ids, policy: UrlPolicy) => new Endpoints(ids, policy),
-    inject: [Ids, URL_POLICY],
+    useFactory: (ids: Ids, policy: UrlPolicy, config: Config) =>
+      new Endpoints(ids, policy, config.POSTHORN_ORIGIN),
+    inject: [Ids, URL_POLICY, CONFIG],
   },
   {
     provide: EndpointSecrets,
@@ -111,6 +114,15 @@ const STAGES: Provider[] = [
         autoCreateEventTypes: config.POSTHORN_AUTO_CREATE_EVENT_TYPES,
       }),
     inject: [Database, DeliverQueue, CLOCK, RANDOM, Metrics, CONFIG],
+  },
+  {
+    provide: TestLimits,
+    useFactory: (database: Database, metrics: Metrics, config: Config) =>
+      new TestLimits(
+        new RequestLimits(database, metrics, () => performance.now()),
+        config.POSTHORN_RATE_LIMIT_TEST,
+      ),
+    inject: [Database, Metrics, CONFIG],
   },
   { provide: EventTypes, useFactory: () => new EventTypes() },
   {

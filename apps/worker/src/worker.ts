@@ -82,6 +82,7 @@ export class Worker {
     });
     const attempts = new AttemptDelivery(this.sender, this.clock, systemRandom, {
       userAgent: `Posthorn/${version}`,
+      origin: config.POSTHORN_ORIGIN,
       onBroken: (error) => logger.error({ err: error }, 'attempt.broken'),
     });
     this.counts = new CountAttempts(database);

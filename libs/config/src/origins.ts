@@ -19,3 +19,13 @@ function isOrigin(text: string): boolean {
   const { origin, protocol, hostname } = new URL(text);
   return origin === text && (protocol === 'https:' || (protocol === 'http:' && LOCAL.has(hostname)));
 }
+
+/** A DNS name, as in `WebHook-Request-Origin`. @throws Error */
+export function parseOriginName(text: string): string {
+  if (
+    text.length > 253 ||
+    !/^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]$/i.test(text)
+  )
+    throw new Error('it is a DNS name, as posthorn.example.com');
+  return text;
+}

@@ -1,7 +1,7 @@
 import { parseCidrs, parseHostList, parseNat64Prefix } from '@app/domain';
 import { parseEgressProxy } from './egress-proxy.js';
 import { parseKeks } from '@app/sealing';
-import { parseOrigins } from './origins.js';
+import { parseOriginName, parseOrigins } from './origins.js';
 
 /** How one variable is read: its kind decides what is accepted and what the Config holds. */
 export type Variable =
@@ -136,6 +136,14 @@ export const VARIABLES = {
     about:
       'Requests a minute of one address (of IPv6, one /64), whatever its keys, publishing apart. 0: any number.',
   },
+  POSTHORN_RATE_LIMIT_TEST: {
+    kind: 'integer',
+    default: 10,
+    min: 0,
+    max: 10_000,
+    about:
+      'Test events and verifications a minute of one subscriber. Half as many go to one host, whoever sends them; six times as many to verified endpoints. 0: no limit.',
+  },
   POSTHORN_RATE_LIMIT_AUTHENTICATION: {
     kind: 'integer',
     default: 60,
@@ -193,6 +201,13 @@ export const VARIABLES = {
     check: parseEgressProxy,
     about:
       'A proxy that deliveries leave through, by CONNECT, as http://user:password@host:port. It gets addresses that were judged here, and judges them again. HTTP_PROXY, HTTPS_PROXY and NO_PROXY are ignored.',
+  },
+  POSTHORN_ORIGIN: {
+    kind: 'text',
+    default: null,
+    check: parseOriginName,
+    about:
+      'The DNS name that deliveries are sent under, as CloudEvents receivers are asked to allow it (WebHook-Request-Origin). Needed for endpoints with the verification cloudevents.',
   },
   POSTHORN_AUTO_CREATE_EVENT_TYPES: {
     kind: 'flag',

@@ -35,7 +35,7 @@ export class ReadHealth {
       statsRepository.of(on, subscriberId, id, [HOUR_SECONDS, DAY_SECONDS]),
     ]);
     return {
-      status: endpoint.disabledAt ? 'disabled' : endpoint.pausedAt ? 'paused' : 'enabled',
+      status: statusOf(endpoint, lane),
       paused: endpoint.pausedAt !== null,
       circuit: circuitOf(lane, transitions),
       window: lane.window,
@@ -62,8 +62,19 @@ export class ReadHealth {
   }
 }
 
+function statusOf(
+  { disabledAt, pausedAt }: EndpointRow,
+  { circuit }: LaneHealthRow,
+): EndpointHealthDto['status'] {
+  if (disabledAt) return 'disabled';
+  if (pausedAt) return 'paused';
+  return circuit === 'unverified' ? 'unverified' : 'enabled';
+}
+
 function circuitOf(lane: LaneHealthRow, transitions: LaneTransitionRow[]): EndpointHealthDto['circuit'] {
   const { circuit, openedAt, closedAt, openUntil, trips } = lane;
+  if (circuit === 'unverified')
+    return { state: circuit, since: null, openUntil: null, reason: null, trips, nextProbeAt: null };
   if (circuit === 'closed')
     return { state: circuit, since: closedAt, openUntil: null, reason: null, trips, nextProbeAt: null };
   const opened = transitions.find(({ kind }) => kind === 'circuit_opened');

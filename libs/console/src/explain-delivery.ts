@@ -88,9 +88,13 @@ function pending(facts: ExplainRow): Verdict {
       `Its endpoint has been paused since ${iso(facts.pausedAt)}; it follows when the endpoint is resumed.`,
       [{ action: 'Resume the endpoint.', method: 'POST', path: `${endpointPath(facts)}/resume` }],
     );
+  if (facts.circuit === 'unverified' && facts.trigger !== 'test') return unverified(facts);
   const turn = outOfTurn(facts);
   if (turn) return turn;
-  if (facts.circuit !== 'closed' && (place === 'held' || !facts.openUntil || dueAt <= facts.openUntil))
+  if (
+    (facts.circuit === 'open' || facts.circuit === 'half_open') &&
+    (place === 'held' || !facts.openUntil || dueAt <= facts.openUntil)
+  )
     return circuit(facts);
   if (facts.dueBecause === 'rate_limit' && (place === 'held' || dueAt > now))
     return rateLimited(facts, dueAt);
@@ -112,6 +116,22 @@ function stopped(facts: ExplainRow): Verdict {
     { stopped: facts.stopped },
     `${STOPPED[facts.stopped!]}${reason}: nothing is sent, and a worker cancels it in a moment.`,
     resendWays(facts, 'Send it after all.'),
+  );
+}
+
+function unverified(facts: ExplainRow): Verdict {
+  return waits(
+    'unverified',
+    null,
+    {},
+    'Its endpoint has yet to prove that it wants events; it follows when the endpoint is verified. Waiting uses up no attempt.',
+    [
+      {
+        action: 'Have the endpoint asked for its proof.',
+        method: 'POST',
+        path: `${endpointPath(facts)}/verify`,
+      },
+    ],
   );
 }
 

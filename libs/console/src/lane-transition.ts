@@ -37,6 +37,8 @@ function sentenceOf(kind: string, detail: Record<string, unknown>): string {
       return `It was disabled: ${String(detail.reason)}.`;
     case 'recovered':
       return 'It recovered: an attempt succeeded after it had been reported as failing.';
+    case 'verified':
+      return `It was verified by ${String(detail.by)}: what was held follows, slowly at first.`;
     case 'rate_lowered':
       return `The receiver answered 429: the rate was lowered to ${Math.round(Number(detail.factor) * 100)} % of its limit.`;
     default:

@@ -12,6 +12,7 @@ export const NEXT_ATTEMPT_REASONS = {
   in_flight: 'A worker is making the attempt right now.',
   lane_full: 'The endpoint has as many deliveries queued as it may; it follows when some have finished.',
   paused: 'The endpoint is paused; it follows when the endpoint is resumed.',
+  unverified: 'The endpoint has yet to prove that it wants events; it follows when that is verified.',
   retry_after: 'The receiver answered with Retry-After; it is not asked again any earlier.',
   rate_limit: 'The endpoint has a rate limit; this is the moment that the limit gives it.',
   retry_budget:
@@ -39,6 +40,8 @@ export function nextAttemptOf(delivery: DeliveryStatusRow, claimed: boolean): Ne
 function codeOf(delivery: DeliveryStatusRow, claimed: boolean): NextAttemptReason {
   if (claimed) return 'in_flight';
   if (delivery.paused) return 'paused';
+  // A test and the proof itself go out all the same.
+  if (delivery.unverified && delivery.trigger !== 'test') return 'unverified';
   if (stoppedByCircuit(delivery)) return 'circuit';
   if (delivery.place === 'held') return delivery.orderingKey === null ? 'lane_full' : 'order';
   if (delivery.dueBecause !== null) return delivery.dueBecause;

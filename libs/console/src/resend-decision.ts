@@ -11,7 +11,7 @@ export type ResendDecision =
   /** Held in an open lane: gets a place, also above the window. One person asking for one delivery may do that. */
   | { kind: 'give_place' }
   /** Pending as well as it can be: nothing is done. */
-  | { kind: 'leave'; because: 'in_flight' | 'due' | 'paused' | 'circuit' | 'order' }
+  | { kind: 'leave'; because: 'in_flight' | 'due' | 'paused' | 'unverified' | 'circuit' | 'order' }
   | { kind: 'refuse'; detail: string };
 
 const STOPPED: Record<NonNullable<LockedDelivery['stopped']>, string> = {

@@ -126,11 +126,16 @@ const BROUGHT_FORWARD: ResendOutcome = {
   result: 'brought_forward',
   detail: 'It was to be sent later and is due now instead. Its retry schedule goes on from where it was.',
 };
-const FORWARD_BUT_CLOSED: Record<'paused' | 'circuit', ResendOutcome> = {
+const FORWARD_BUT_CLOSED: Record<'paused' | 'unverified' | 'circuit', ResendOutcome> = {
   paused: {
     result: 'held',
     detail:
       'It was to be sent later and is due now instead, but its endpoint is paused: it is sent when that is resumed.',
+  },
+  unverified: {
+    result: 'held',
+    detail:
+      'It was to be sent later and is due now instead, but its endpoint is not verified: it is sent when that is.',
   },
   circuit: {
     result: 'held',
@@ -153,7 +158,7 @@ const IN_ORDER: ResendOutcome = {
 const HELD: ResendOutcome = {
   result: 'held',
   detail:
-    'It is pending again and held, because its endpoint is paused, has as many queued as it may, or is left alone by its circuit.',
+    'It is pending again and held, because its endpoint is paused or unverified, has as many queued as it may, or is left alone by its circuit.',
 };
 
 function outcomeOf(decision: Extract<ResendDecision, { kind: 'leave' | 'refuse' }>): ResendOutcome {
@@ -163,6 +168,11 @@ function outcomeOf(decision: Extract<ResendDecision, { kind: 'leave' | 'refuse' 
       return IN_FLIGHT;
     case 'due':
       return { result: 'queued', detail: 'It was due already and keeps its turn.' };
+    case 'unverified':
+      return {
+        result: 'held',
+        detail: 'The endpoint is not verified: it stays held until that is done.',
+      };
     case 'circuit':
       return {
         result: 'held',

@@ -32,6 +32,7 @@ export const FAILURE_MEANINGS: Record<FailureClass, string> = {
   gateway_502_504: 'The answer was 502 or 504',
   token_refused: 'The token server of the endpoint refused its client id and secret',
   token_unavailable: 'The token server of the endpoint gave no token',
+  verification_failed: 'The receiver answered, but did not prove that it wants deliveries',
   config_invalid: 'The URL, the headers or the secrets of the endpoint make no request',
   payload_too_large_413: 'The answer was 413',
   receiver_abort: 'The answer was not 2xx and said `webhook-delivery: abort-message`',

@@ -9,3 +9,6 @@ export const OPERATIONAL_TYPES = [
   'delivery.failed',
 ] as const;
 export type OperationalType = (typeof OPERATIONAL_TYPES)[number];
+
+/** A delivery of this type is the handshake by which an endpoint proves that it wants deliveries. */
+export const VERIFICATION_EVENT_TYPE = 'posthorn.endpoint.verification';

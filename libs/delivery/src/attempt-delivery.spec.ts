@@ -43,6 +43,7 @@ function endpoint(overrides: Partial<EndpointForAttempt> = {}): EndpointForAttem
   return {
     id: 'ep',
     url,
+    verification: 'none',
     headers: {},
     timeoutMs: 15_000,
     stopped: null,

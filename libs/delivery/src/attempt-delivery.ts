@@ -14,6 +14,7 @@ import {
   type ReceiverDirective,
   type RetryPolicy,
 } from '@app/domain';
+import { VERIFICATION_EVENT_TYPE } from '@app/contracts';
 import {
   NO_RESPONSE,
   sealResponse,
@@ -22,11 +23,13 @@ import {
   type EndpointForAttempt,
   type KeptResponse,
   type OutcomeRecord,
+  type Proof,
 } from '@app/persistence';
 import { sign } from '@app/signing';
 import type { DisabledBecause } from './lane-signals.js';
 import { BASE64_PREFIX, excerpt } from './http/excerpt.js';
 import type { SendRequest, SendResult } from './http/http-sender.js';
+import { handshakeWith, originHeaders, type Handshake } from './verification.js';
 
 /** What came of one ticket: what is to be written about its delivery, and the attempt if one was made. */
 export type Outcome = Pick<OutcomeRecord, 'next' | 'attempt' | 'burnsTry'> & {
@@ -34,11 +37,13 @@ export type Outcome = Pick<OutcomeRecord, 'next' | 'attempt' | 'burnsTry'> & {
   retryAfterSeconds: number | null;
   /** The endpoint is to be disabled for what the receiver said. */
   disable: DisabledBecause | null;
+  /** The endpoint has proved that it wants deliveries. */
+  proof: Proof | null;
 };
 
 /** An outcome without a request: burns nothing. */
 export function withoutAttempt(next: Outcome['next']): Outcome {
-  return { next, attempt: null, burnsTry: false, retryAfterSeconds: null, disable: null };
+  return { next, attempt: null, burnsTry: false, retryAfterSeconds: null, disable: null, proof: null };
 }
 
 /** The policy of one delivery: its endpoint's own, else its event type's, else the default; what it leaves out is filled in. */
@@ -64,22 +69,32 @@ export class AttemptDelivery {
     private readonly sender: Sender,
     private readonly clock: Clock,
     private readonly random: Random,
-    private readonly options: { userAgent: string; onBroken?: (error: unknown) => void },
+    private readonly options: {
+      userAgent: string;
+      /** The DNS name that we send under; null when the operator has set none. */
+      origin?: string | null;
+      onBroken?: (error: unknown) => void;
+    },
   ) {}
 
   async attempt(delivery: DeliveryForAttempt, endpoint: EndpointForAttempt | undefined): Promise<Outcome> {
     const stopped = gate(delivery, endpoint);
     if (stopped) return stopped;
     const startedAt = this.clock.now();
-    const result = await this.send(delivery, endpoint!, startedAt).catch((error: unknown) =>
+    const handshake =
+      delivery.event!.type === VERIFICATION_EVENT_TYPE
+        ? handshakeWith(endpoint!, this.options.origin ?? null, this.random)
+        : null;
+    const sent = await this.send(delivery, endpoint!, startedAt, handshake).catch((error: unknown) =>
       this.broken(error),
     );
+    const { result, proof } = judged(sent, handshake);
     const attempt = this.recordOf(result, delivery, endpoint!, startedAt);
     const tookMs = attempt.finishedAt.getTime() - startedAt.getTime();
     const said = this.next(result, delivery, endpoint!, tookMs);
     // What the receiver said in words outweighs its status: the two are of one class on record.
     if (said.next.status === 'failed') attempt.failure = said.next.failure;
-    return { attempt, ...said };
+    return { attempt, ...said, proof };
   }
 
   /** A bug of ours on this row: told, recorded as our fault, tried again ever later; others go on. */
@@ -98,16 +113,17 @@ export class AttemptDelivery {
     delivery: DeliveryForAttempt,
     endpoint: EndpointForAttempt,
     now: Date,
+    handshake: Handshake | null,
   ): Promise<SendResult> {
     if (endpoint.unreadable || delivery.unreadable)
       throw new Error('What is sealed of this delivery does not open with the keys of this process');
     const id = toPublicId('evt', delivery.eventId);
     const timestamp = Math.floor(now.getTime() / 1000);
-    const body = Buffer.from(deliveryBody({ id, ...delivery.event! }));
+    const body = handshake?.body ?? Buffer.from(deliveryBody({ id, ...delivery.event! }));
     const headers: Record<string, string> = {
       // The endpoint's own first: none of ours can be replaced, whatever an old row says.
       ...sendableHeaders(endpoint.headers),
-      'content-type': 'application/json',
+      ...(body.length > 0 ? { 'content-type': 'application/json' } : {}),
       'user-agent': this.options.userAgent,
       'accept-encoding': 'identity',
       'webhook-id': id,
@@ -115,11 +131,13 @@ export class AttemptDelivery {
       'webhook-signature': sign({ id, timestamp, body, secrets: endpoint.secrets }),
       'posthorn-delivery': toPublicId('dlv', delivery.id),
       'posthorn-attempt': String(delivery.attempts + 1),
+      ...originHeaders(endpoint, this.options.origin ?? null),
+      ...handshake?.headers,
     };
     if (delivery.event?.traceparent) headers.traceparent = delivery.event.traceparent;
     const { timeoutSeconds } = policyOf(delivery, endpoint);
     const deadlineMs = timeoutSeconds === undefined ? endpoint.timeoutMs : timeoutSeconds * 1000;
-    return this.sender.send({ url: endpoint.url, headers, body, deadlineMs });
+    return this.sender.send({ url: endpoint.url, method: handshake?.method, headers, body, deadlineMs });
   }
 
   private next(
@@ -127,7 +145,7 @@ export class AttemptDelivery {
     delivery: DeliveryForAttempt,
     endpoint: EndpointForAttempt,
     tookMs: number,
-  ): Omit<Outcome, 'attempt'> {
+  ): Omit<Outcome, 'attempt' | 'proof'> {
     const { failure } = result;
     const burnsTry = failure === null || FAILURES[failure].chargeTo !== 'platform';
     const retryAfterSeconds = parseRetryAfter(headerOf(result, 'retry-after'), this.clock.now().getTime());
@@ -189,6 +207,17 @@ export class AttemptDelivery {
       responseSealed: delivery.dataKey && sealResponse(delivery.dataKey, id, response),
     };
   }
+}
+
+/** What came of a handshake: any other answer than the proof has failed, whatever its status. */
+function judged(
+  result: SendResult,
+  handshake: Handshake | null,
+): { result: SendResult; proof: Proof | null } {
+  if (handshake === null || result.failure !== null) return { result, proof: null };
+  const proof = handshake.judge(result);
+  if (typeof proof !== 'string') return { result, proof };
+  return { result: { ...result, failure: 'verification_failed', failureDetail: proof }, proof: null };
 }
 
 function nextOf(decision: Decision): Outcome['next'] {

@@ -20,15 +20,19 @@ import {
   type LockedLane,
   type NewLaneTransition,
   type NewNotice,
+  type Proof,
   type Tx,
 } from '@app/persistence';
 
 /** What one endpoint's attempts said of it, in the order in which they ended. */
 export interface EndpointSignals {
   endpointId: string;
+  subscriberId: string;
   signals: LaneSignal[];
   /** The endpoint is to be disabled whatever its lane thinks: the receiver said so. */
   disable: DisabledBecause | null;
+  /** It has proved that it wants deliveries. */
+  proof: Proof | null;
   /** A test event got through: somebody has mended something, and the circuit need not wait any longer. */
   tested: boolean;
 }
@@ -56,6 +60,7 @@ export class LaneSignals {
   ) {}
 
   async apply(endpoints: EndpointSignals[]): Promise<void> {
+    for (const endpoint of endpoints) if (endpoint.proof) await this.verify(endpoint, endpoint.proof);
     const moved = await this.database.hotTransaction((tx) => this.move(tx, endpoints));
     const ending = moved.filter(({ transition }) => transition.kind === 'disabled');
     for (const entry of moved) if (!ending.includes(entry)) tellTransition(this.metrics, this.logger, entry);
@@ -92,6 +97,18 @@ export class LaneSignals {
       return true;
     });
     if (changed) tellTransition(this.metrics, this.logger, entry);
+  }
+
+  /** By itself, as well. One that has another URL by now, or wants another proof, has proved nothing. */
+  private async verify({ endpointId, subscriberId }: EndpointSignals, proof: Proof): Promise<void> {
+    const entry = await this.database.hotTransaction(async (tx) => {
+      if (!(await endpointsRepository.setVerified(tx, subscriberId, endpointId, proof))) return null;
+      const [lane] = await laneStateRepository.lock(tx, [endpointId]);
+      const made = this.entryOf(lane, { kind: 'verified', by: proof.by });
+      await this.keep(tx, [made]);
+      return made;
+    });
+    if (entry) tellTransition(this.metrics, this.logger, entry);
   }
 
   private async keep(tx: Tx, entries: NewLaneTransition[]): Promise<void> {

@@ -12,6 +12,7 @@ import {
   type NewNotice,
   type OrderingKeyChange,
   type OutcomeRecord,
+  type Proof,
   type RecordedOutcome,
   type Tx,
 } from '@app/persistence';
@@ -43,6 +44,8 @@ export interface FinishedTicket extends OutcomeRecord {
   retryAfterSeconds: number | null;
   /** The endpoint is to be disabled for what the receiver said. */
   disable: DisabledBecause | null;
+  /** The endpoint has proved that it wants deliveries. */
+  proof: Proof | null;
   /** Somebody is to be told when it fails for good. */
   failureIsTold: boolean;
 }
@@ -153,8 +156,8 @@ export class RecordOutcomes {
     lanes: (LaneRoom & { turns: boolean })[],
   ): Promise<void> {
     const attentive = new Set(lanes.filter((lane) => lane.attentive).map((lane) => lane.endpointId));
-    if (attentive.size > 0)
-      await this.lanes.apply(signalsOf(group, byId).filter(({ endpointId }) => attentive.has(endpointId)));
+    const signals = signalsOf(group, byId).filter((each) => attentive.has(each.endpointId) || each.proof);
+    if (signals.length > 0) await this.lanes.apply(signals);
     const open = lanes.filter((lane) => lane.promote > 0 || lane.attentive || lane.turns);
     if (open.length > 0)
       await promoteHeld(
@@ -330,9 +333,17 @@ function signalsOf(group: FinishedTicket[], byId: Map<string, RecordedOutcome>):
     if (!endpoint)
       endpoints.set(
         outcome.endpointId,
-        (endpoint = { endpointId: outcome.endpointId, signals: [], disable: null, tested: false }),
+        (endpoint = {
+          endpointId: outcome.endpointId,
+          subscriberId: outcome.subscriberId,
+          signals: [],
+          disable: null,
+          proof: null,
+          tested: false,
+        }),
       );
     endpoint.disable ??= outcome.disable;
+    endpoint.proof ??= outcome.proof;
     const kind = verdictOf(outcome);
     if (kind === 'success' && outcome.trigger === 'test') endpoint.tested = true;
     if (kind)

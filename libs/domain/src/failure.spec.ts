@@ -83,7 +83,11 @@ describe('classifyError', () => {
 
 it.each([
   ['permanent', 'receiver', ['redirect', 'http_4xx', 'payload_too_large_413', 'receiver_abort']],
-  ['permanent', 'config', ['blocked_address', 'blocked_port', 'config_invalid', 'expired', 'proxy_refused']],
+  [
+    'permanent',
+    'config',
+    ['blocked_address', 'blocked_port', 'config_invalid', 'expired', 'proxy_refused', 'verification_failed'],
+  ],
   ['disable', 'receiver', ['gone_410']],
   ['retry', 'platform', ['internal', 'proxy_failed']],
 ] as const)('%s, charged to %s, are exactly %j', (action, chargeTo, expected) => {
@@ -98,7 +102,7 @@ it('is closed, and retries all the rest at the cost of the receiver', () => {
     (name) => FAILURES[name].action === 'retry' && FAILURES[name].chargeTo === 'receiver',
   );
   expect(retried).toHaveLength(22);
-  expect(FAILURE_CLASSES).toHaveLength(34);
+  expect(FAILURE_CLASSES).toHaveLength(35);
   expect(FAILURE_CLASSES.every(isFailureClass)).toBe(true);
   expect(isFailureClass('toString')).toBe(false);
 });

@@ -56,6 +56,7 @@ export const FAILURES = {
   // Asking for an access token burns a try as a dead receiver does: both come back by themselves or are mended by the customer.
   token_refused: RECEIVER, // the token server knows us not, or not any more
   token_unavailable: RECEIVER, // it could not be reached, or answered with something else than a token
+  verification_failed: CONFIG, // an answer, but not the one that proves who is there
   config_invalid: CONFIG, // URL or headers that no request can be made of
   payload_too_large_413: REFUSED,
   receiver_abort: REFUSED, // not 2xx, and the receiver said `webhook-delivery: abort-message`

@@ -79,6 +79,7 @@ export {
   RATE_PER_MAX_SECONDS,
   rateLimitProblems,
   takeSlots,
+  windowForRate,
 } from './rate.js';
 export type { RateAlgorithm, RateLimit, RateState, TakenSlots } from './rate.js';
 export { parseRetryAfter, RETRY_AFTER_MAX_SECONDS } from './retry-after.js';

@@ -9,7 +9,8 @@ import type { Random } from './random.js';
 export interface LaneState {
   /** How many attempts may be in flight. 1..WINDOW_MAX. Counts for nothing while the circuit is not closed. */
   readonly window: number;
-  readonly circuit: 'closed' | 'open' | 'half_open';
+  /** `unverified`: the endpoint has yet to prove that it wants deliveries. No outcome changes that; tests and the proof go through. */
+  readonly circuit: 'closed' | 'open' | 'half_open' | 'unverified';
   /** How often the circuit opened without ten calm minutes in between: the exponent of the next open time. */
   readonly trips: number;
   /** Since when the circuit has not been closed; kept through failed probes. */
@@ -66,6 +67,7 @@ export type LaneTransition =
   | { readonly kind: 'failing'; readonly percent: WarningPercent }
   | { readonly kind: 'disabled'; readonly reason: 'failing_too_long' | 'gone_410' | 'receiver_asked' }
   | { readonly kind: 'recovered' }
+  | { readonly kind: 'verified'; readonly by: 'challenge' | 'cloudevents' }
   | { readonly kind: 'rate_lowered'; readonly factor: number };
 
 export type CircuitReason = 'consecutive_failures' | 'failure_rate' | 'timeout_rate' | 'probe_failed';

@@ -1,3 +1,4 @@
+import { WINDOW_MAX } from './lane.js';
 import type { FieldProblem } from './retry-policy.js';
 
 export const RATE_ALGORITHMS = ['token_bucket', 'leaky_bucket', 'fixed_window', 'sliding_window'] as const;
@@ -215,4 +216,15 @@ export function rateLimitProblems(value: unknown): FieldProblem[] {
 
 function isWhole(value: unknown, max: number): boolean {
   return Number.isInteger(value) && Number(value) >= 1 && Number(value) <= max;
+}
+
+// A limited endpoint needs no more places than it can send in that time; what is above would only stand in the queue.
+const WINDOW_SECONDS = 2;
+
+/** The most places that the lane of an endpoint with this limit gives out. */
+export function windowForRate(limit: RateLimit | null): number {
+  if (limit === null) return WINDOW_MAX;
+  const burst = limit.algorithm === 'token_bucket' ? (limit.burst ?? limit.limit) : 0;
+  const places = Math.ceil((limit.limit / limit.per) * WINDOW_SECONDS) + burst;
+  return Math.min(Math.max(places, 1), WINDOW_MAX);
 }

@@ -13,7 +13,6 @@ export {
 } from './endpoints/endpoints.js';
 export { checkRetryPolicy } from './endpoints/checks.js';
 export { maskHeaders } from './endpoints/headers.js';
-export { windowForRate } from './endpoints/policies.js';
 export { EventTypes, type EventTypeChange, type NewEventType } from './event-types/event-types.js';
 export { Ids } from './ids.js';
 export { Subscribers, type NewSubscriber, type SubscriberChange } from './subscribers/subscribers.js';

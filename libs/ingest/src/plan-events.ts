@@ -7,6 +7,8 @@ import type { ParsedEvent } from './parse-events.js';
 /** An event to accept; a test goes to one endpoint, whatever it subscribes to. */
 export interface AcceptableEvent extends ParsedEvent {
   testOf?: string;
+  /** The test asks the endpoint to prove that it wants deliveries. */
+  verifies?: true;
   /** Made by us about a failure: its type needs no entry in the catalogue. For one endpoint, or for all that match. */
   notice?: { endpointId: string | null };
   /** Stored sealed whatever its subscriber says: it repeats what is. */
@@ -107,7 +109,7 @@ function placeFor(endpoint: EndpointForMatch, { testOf, priority }: AcceptableEv
 }
 
 function versionOf(input: AcceptableEvent, catalogue: Catalogue): string | Problem {
-  if (input.notice || (input.testOf && input.type === TEST_EVENT_TYPE)) return '1';
+  if (input.notice || (input.testOf && (input.verifies || input.type === TEST_EVENT_TYPE))) return '1';
   const versions = input.type.startsWith(RESERVED_PREFIX) ? undefined : catalogue.versions.get(input.type);
   if (!versions)
     return new Problem(

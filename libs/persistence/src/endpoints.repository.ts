@@ -1,4 +1,5 @@
 import { boundTo, DELIVER_QUEUE, DUE_CHANNEL, dueNoticePayload, type Scope } from '@app/contracts';
+import { windowForRate, type RateLimit } from '@app/domain';
 import type { DataKey, Place } from '@app/sealing';
 import type { Database, Tx } from './database.js';
 import { EndpointSecretEntity } from './entities/endpoint-secret.entity.js';
@@ -26,10 +27,18 @@ export interface LiveSecret {
   expiresAt: Date | null;
 }
 
+/** What an endpoint answered to a verification that was sent to `url`. */
+export interface Proof {
+  by: 'challenge' | 'cloudevents';
+  url: string;
+  /** What it said it takes; null: nothing new. */
+  rateLimit: RateLimit | null;
+}
+
 /** `headers` with their values, which are sealed. */
 export type NewEndpoint = Omit<
   EndpointEntity,
-  'headersSealed' | 'disabledAt' | 'disabledReason' | 'createdAt' | 'updatedAt' | 'deletedAt'
+  'headersSealed' | 'verifiedAt' | 'disabledAt' | 'disabledReason' | 'createdAt' | 'updatedAt' | 'deletedAt'
 >;
 export type EndpointChanges = Partial<Omit<NewEndpoint, 'id' | 'subscriberId'>>;
 
@@ -40,7 +49,8 @@ const COLUMNS = `e.id, e.subscriber_id AS "subscriberId", e.url, e.description, 
   e.metadata, e.timeout_ms AS "timeoutMs", e.retry_policy AS "retryPolicy", e.rate_limit AS "rateLimit",
   e.retry_budget_percent AS "retryBudgetPercent", e.ordered, e.ordered_failure AS "orderedFailure",
   e.on_failure_endpoint_id AS "onFailureEndpointId", e.disable_after_seconds AS "disableAfterSeconds",
-  e.disable_attempts_min AS "disableAttemptsMin", e.disabled_at AS "disabledAt", e.disabled_reason AS "disabledReason",
+  e.disable_attempts_min AS "disableAttemptsMin", e.verification, e.verified_at AS "verifiedAt",
+  e.disabled_at AS "disabledAt", e.disabled_reason AS "disabledReason",
   e.created_at AS "createdAt", e.updated_at AS "updatedAt", l.paused_at AS "pausedAt"`;
 const FROM = 'FROM endpoints e JOIN lanes l ON l.endpoint_id = e.id AND l.subscriber_id = e.subscriber_id';
 
@@ -94,9 +104,10 @@ export const endpointsRepository = {
   /** The endpoint with its lane: there is never one without the other. */
   async insert(tx: Tx, row: NewEndpoint, windowMax: number): Promise<void> {
     await tx.manager.insert(EndpointEntity, { ...row, ...(await sealHeaders(tx, row, row.headers)) });
-    await tx.query('INSERT INTO lanes (endpoint_id, subscriber_id) VALUES ($1, $2)', [
+    await tx.query('INSERT INTO lanes (endpoint_id, subscriber_id, circuit) VALUES ($1, $2, $3)', [
       row.id,
       row.subscriberId,
+      row.verification === 'none' ? 'closed' : 'unverified',
     ]);
     await this.limitWindow(tx, row.subscriberId, row.id, windowMax);
   },
@@ -143,16 +154,59 @@ export const endpointsRepository = {
 
   /**
    * For an endpoint that is enabled again: nothing is held against it, but it starts slowly, its backlog is waiting.
-   * The same as `reset` of libs/domain/src/lane.ts. Wakes the workers at commit.
+   * The same as `reset` of libs/domain/src/lane.ts; one that is unverified stays so. Wakes the workers at commit.
    */
   async restartLane(tx: Tx, subscriberId: string, id: string): Promise<void> {
     await tx.query(
       `WITH lane AS (
-         UPDATE lanes SET window_size = 1, circuit = 'closed', trips = 0, opened_at = NULL, open_until = NULL, closed_at = now(),
+         UPDATE lanes SET window_size = 1, circuit = CASE circuit WHEN 'unverified' THEN circuit ELSE 'closed' END, trips = 0, opened_at = NULL, open_until = NULL, closed_at = now(),
                 probe_id = NULL, consecutive_failures = 0, sample_at = NULL, sample_attempts = 0, sample_failures = 0,
                 sample_timeouts = 0, previous_attempts = 0, previous_failures = 0, previous_timeouts = 0,
                 failing_since = NULL, failing_attempts = 0, warned_percent = 0, rate_factor = 1, rate_reduced_at = NULL
           WHERE endpoint_id = $1 AND subscriber_id = $2 RETURNING endpoint_id)
+       SELECT pg_notify($3, $4) FROM lane`,
+      [id, subscriberId, DUE_CHANNEL, dueNoticePayload({ endpointIds: [id] })],
+    );
+  },
+
+  /** For another URL or another proof: it has to be given (again), and its lane holds everything until then. */
+  async resetVerification(
+    tx: Tx,
+    subscriberId: string,
+    id: string,
+    verification: EndpointEntity['verification'],
+  ): Promise<void> {
+    await tx.query(
+      'UPDATE endpoints SET verification = $3, verified_at = NULL WHERE id = $1 AND subscriber_id = $2',
+      [id, subscriberId, verification],
+    );
+    if (verification === 'none') return this.openVerified(tx, subscriberId, id);
+    await tx.query(
+      `UPDATE lanes SET circuit = 'unverified', opened_at = NULL, open_until = NULL, probe_id = NULL
+        WHERE endpoint_id = $1 AND subscriber_id = $2`,
+      [id, subscriberId],
+    );
+  },
+
+  /** It has proved itself: answers whether it still wants that proof for that URL. Wakes the workers at commit. */
+  async setVerified(tx: Tx, subscriberId: string, id: string, proof: Proof): Promise<boolean> {
+    const rows = await tx.query(
+      `UPDATE endpoints SET verified_at = now(), updated_at = now(), rate_limit = coalesce($5, rate_limit)
+        WHERE id = $1 AND subscriber_id = $2 AND url = $3 AND verification = $4 AND deleted_at IS NULL RETURNING 1 AS one`,
+      [id, subscriberId, proof.url, proof.by, proof.rateLimit && JSON.stringify(proof.rateLimit)],
+    );
+    if (rows.length === 0) return false;
+    if (proof.rateLimit) await this.limitWindow(tx, subscriberId, id, windowForRate(proof.rateLimit));
+    await this.openVerified(tx, subscriberId, id);
+    return true;
+  },
+
+  /** Nothing is to be proved (any more): what was held follows, slowly at first. */
+  async openVerified(tx: Tx, subscriberId: string, id: string): Promise<void> {
+    await tx.query(
+      `WITH lane AS (
+         UPDATE lanes SET circuit = 'closed', window_size = least(2, window_max), closed_at = now()
+          WHERE endpoint_id = $1 AND subscriber_id = $2 AND circuit = 'unverified' RETURNING endpoint_id)
        SELECT pg_notify($3, $4) FROM lane`,
       [id, subscriberId, DUE_CHANNEL, dueNoticePayload({ endpointIds: [id] })],
     );

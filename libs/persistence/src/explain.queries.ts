@@ -28,7 +28,7 @@ export interface ExplainRow {
   rateLimit: RateLimit | null;
   retryBudgetPercent: number;
   pausedAt: Date | null;
-  circuit: 'closed' | 'open' | 'half_open';
+  circuit: 'closed' | 'open' | 'half_open' | 'unverified';
   openUntil: Date | null;
   probeId: string | null;
   trips: number;

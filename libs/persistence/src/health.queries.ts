@@ -4,7 +4,7 @@ import type { Reader } from './status.queries.js';
 /** What the lane of an endpoint says now, by the database's clock. */
 export interface LaneHealthRow {
   now: Date;
-  circuit: 'closed' | 'open' | 'half_open';
+  circuit: 'closed' | 'open' | 'half_open' | 'unverified';
   openedAt: Date | null;
   openUntil: Date | null;
   closedAt: Date | null;

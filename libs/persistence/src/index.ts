@@ -35,6 +35,7 @@ export {
   type LiveSecret,
   type MissedRow,
   type NewEndpoint,
+  type Proof,
 } from './endpoints.repository.js';
 export * from './entities/index.js';
 export { eventTypesRepository, type EventTypeRow, type VersionChange } from './event-types.repository.js';

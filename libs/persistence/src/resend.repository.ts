@@ -15,7 +15,7 @@ export interface LockedDelivery {
   /** Why no request may go to its endpoint, or null. */
   stopped: 'endpoint_disabled' | 'endpoint_deleted' | 'subscriber_deleted' | null;
   /** Its lane gives no places now. */
-  closed: 'paused' | 'circuit' | null;
+  closed: 'paused' | 'unverified' | 'circuit' | null;
   critical: boolean;
   /** Whose turn it waits for; null when it waits for nobody. */
   orderingKey: string | null;
@@ -44,7 +44,7 @@ export const resendRepository = {
               CASE WHEN s.deleted_at IS NOT NULL THEN 'subscriber_deleted'
                    WHEN p.id IS NULL OR p.deleted_at IS NOT NULL THEN 'endpoint_deleted'
                    WHEN p.disabled_at IS NOT NULL THEN 'endpoint_disabled' END AS stopped,
-              CASE WHEN l.endpoint_id IS NULL OR l.paused_at IS NOT NULL THEN 'paused' WHEN l.circuit <> 'closed' THEN 'circuit' END AS closed,
+              CASE WHEN l.endpoint_id IS NULL OR l.paused_at IS NOT NULL THEN 'paused' WHEN l.circuit = 'unverified' THEN 'unverified' WHEN l.circuit <> 'closed' THEN 'circuit' END AS closed,
               d.critical, d.ordering_key AS "orderingKey",
               EXISTS (SELECT 1 FROM events e WHERE e.id = d.event_id AND e.subscriber_id = d.subscriber_id) AS stored
          FROM deliveries d

@@ -57,6 +57,8 @@ export interface DeliveryStatusRow {
   paused: boolean;
   /** Until when its lane's circuit lets nothing through but, then, one probe; null when it is closed. */
   circuitUntil: Date | null;
+  /** Its endpoint has yet to prove that it wants deliveries. */
+  unverified: boolean;
   /** Its lane's circuit is open or half open. */
   circuitOpen: boolean;
 }
@@ -121,7 +123,8 @@ export function deliveriesOfEvent(
 function readDeliveries(reader: Reader, predicates: Predicates, max: number): Promise<DeliveryStatusRow[]> {
   return reader.query(
     `SELECT p.*, coalesce(l.paused_at IS NOT NULL, false) AS paused, l.open_until AS "circuitUntil",
-            coalesce(l.circuit <> 'closed', false) AS "circuitOpen"
+            coalesce(l.circuit = 'unverified', false) AS unverified,
+            coalesce(l.circuit IN ('open', 'half_open'), false) AS "circuitOpen"
        FROM (SELECT ${DELIVERY_COLUMNS} FROM deliveries d ${predicates.where}
               ORDER BY d.id DESC LIMIT ${predicates.parameter(max)}) p
        LEFT JOIN lanes l ON l.endpoint_id = p."endpointId" AND l.subscriber_id = p."subscriberId"

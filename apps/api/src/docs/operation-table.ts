@@ -284,6 +284,10 @@ Answer 2xx within its \`timeoutSeconds\`; the headers and the signature are desc
       'The example of an event type': { eventType: 'invoice.paid' },
     },
   },
+  'testEvent.verify': {
+    id: 'verifyEndpoint',
+    answer: 'It is asked: look at the delivery, and then at the endpoint.',
+  },
   'retryPolicies.preview': {
     id: 'previewRetryPolicy',
     answer: 'The policy complete, and its tries.',

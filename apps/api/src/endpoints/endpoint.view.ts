@@ -31,6 +31,8 @@ export function endpointView(endpoint: EndpointRow): EndpointDto {
       endpoint.disableAfterSeconds === null
         ? null
         : { afterSeconds: endpoint.disableAfterSeconds, attemptsMin: endpoint.disableAttemptsMin },
+    verification: endpoint.verification,
+    verifiedAt: endpoint.verifiedAt,
     metadata: endpoint.metadata,
     status: statusOf(endpoint),
     disabledReason: endpoint.disabledReason,

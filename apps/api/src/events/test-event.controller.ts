@@ -1,9 +1,15 @@
-import { Problem, TestEventAnswerDto, TestEventDto } from '@app/contracts';
+import { Problem, TestEventAnswerDto, TestEventDto, VERIFICATION_EVENT_TYPE } from '@app/contracts';
 import { fromPublicId } from '@app/domain';
 import { Endpoints } from '@app/endpoints';
 import { AcceptEvents, TEST_EVENT_TYPE, type AcceptableEvent } from '@app/ingest';
 import { Metrics, type Logger } from '@app/observability';
-import { Database, endpointsRepository, eventTypesRepository, subscribersRepository } from '@app/persistence';
+import {
+  Database,
+  endpointsRepository,
+  eventTypesRepository,
+  subscribersRepository,
+  type EndpointRow,
+} from '@app/persistence';
 import { Body, Controller, HttpCode, Inject, Param, Post, Req, Res } from '@nestjs/common';
 import { ApiAcceptedResponse, ApiBody, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -14,29 +20,31 @@ import { OpenToCustomers } from '../edge/open-to-customers.decorator.js';
 import { RequireScope } from '../edge/require-scope.decorator.js';
 import { LOGGER } from '../tokens.js';
 import { tell } from './publish-answers.js';
+import { TestLimits } from './test-limits.js';
 
 const GREETING =
   '{"message":"This is a test event from Posthorn. If you can verify its signature, you are ready."}';
 
 @ApiTags('Endpoints')
-@Controller('v1/subscribers/:subscriber/endpoints/:endpoint/test')
+@Controller('v1/subscribers/:subscriber/endpoints/:endpoint')
 export class TestEventController {
   constructor(
     private readonly database: Database,
     private readonly accept: AcceptEvents,
     private readonly endpoints: Endpoints,
+    private readonly limits: TestLimits,
     @Inject(LOGGER) private readonly logger: Logger,
     private readonly metrics: Metrics,
   ) {}
 
-  @Post()
+  @Post('test')
   @HttpCode(202)
   @RequireScope('endpoints:write')
   @OpenToCustomers()
   @ApiOperation({
     summary: 'Send a test event to an endpoint',
     description:
-      'Signed and sent as any other event, to this endpoint only, whatever types it wants; one attempt, no retries. `GET /v1/deliveries/{delivery}` shows the request and the answer.',
+      'Signed and sent as any other event, to this endpoint only, whatever types it wants; one attempt, no retries. A subscriber may send 10 a minute, and 5 may go to one host, whoever sends them; to verified endpoints 60 (unless the operator says otherwise). `GET /v1/deliveries/{delivery}` shows the request and the answer.',
   })
   @ApiBody({ type: TestEventDto, required: false })
   @ApiAcceptedResponse({ type: TestEventAnswerDto })
@@ -55,6 +63,50 @@ export class TestEventController {
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<TestEventAnswerDto> {
+    const endpoint = await this.endpointFor(caller, subscriberReference, endpointReference);
+    const type = body.eventType ?? TEST_EVENT_TYPE;
+    await this.limits.admit(endpoint);
+    const event = testOf(endpoint, {
+      type,
+      version: body.version ?? null,
+      data: await this.exampleOf(type, body.version),
+    });
+    return this.sent(event, caller, request, reply);
+  }
+
+  @Post('verify')
+  @HttpCode(202)
+  @RequireScope('endpoints:write')
+  @OpenToCustomers()
+  @ApiOperation({
+    summary: 'Ask an endpoint to prove that it wants events',
+    description:
+      'By its `verification`. `challenge`: a signed POST of `{"type":"posthorn.endpoint.verification","challenge":"…"}`, which it answers with 2xx and the challenge, as text or as `{"challenge":"…"}`. `cloudevents`: an OPTIONS with `WebHook-Request-Origin`, which it answers with 2xx and `WebHook-Allowed-Origin`; a `WebHook-Allowed-Rate` becomes its rate limit. One attempt; `GET /v1/deliveries/{delivery}` shows what it answered, and `verifiedAt` of the endpoint whether that was the proof. Then what was held follows. Limited as test events are.',
+  })
+  @ApiAcceptedResponse({ type: TestEventAnswerDto })
+  @ApiProblems('not_found', 'conflict', 'invalid_endpoint_url')
+  async verify(
+    @CurrentCaller() caller: Caller,
+    @Param('subscriber') subscriberReference: string,
+    @Param('endpoint') endpointReference: string,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<TestEventAnswerDto> {
+    const endpoint = await this.endpointFor(caller, subscriberReference, endpointReference);
+    if (endpoint.verification === 'none')
+      throw new Problem('conflict', 'The endpoint asks for no verification; set `verification` first.');
+    if (endpoint.pausedAt) throw new Problem('conflict', 'The endpoint is paused; resume it first.');
+    await this.limits.admit(endpoint);
+    const event = testOf(endpoint, { type: VERIFICATION_EVENT_TYPE, version: null, data: '{}' });
+    return this.sent({ ...event, verifies: true }, caller, request, reply);
+  }
+
+  /** The endpoint, if something may be sent to it by hand. */
+  private async endpointFor(
+    caller: Caller,
+    subscriberReference: string,
+    endpointReference: string,
+  ): Promise<EndpointRow> {
     const subscriber = await subscribersRepository.find(this.database, caller.scope, subscriberReference);
     const endpointId = fromPublicId('ep', endpointReference);
     const endpoint =
@@ -64,20 +116,15 @@ export class TestEventController {
     if (!endpoint) throw new Problem('not_found', 'There is no such endpoint.');
     if (endpoint.disabledAt) throw new Problem('conflict', 'The endpoint is disabled; enable it first.');
     this.endpoints.mayBeSentTo(endpoint);
+    return endpoint;
+  }
 
-    const type = body.eventType ?? TEST_EVENT_TYPE;
-    const event: AcceptableEvent = {
-      subscriber: { id: endpoint.subscriberId },
-      type,
-      version: body.version ?? null,
-      data: await this.exampleOf(type, body.version),
-      occurredAt: null,
-      id: null,
-      priority: 'normal',
-      orderingKey: null,
-      traceparent: null,
-      testOf: endpoint.id,
-    };
+  private async sent(
+    event: AcceptableEvent,
+    caller: Caller,
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ): Promise<TestEventAnswerDto> {
     const answer = await this.accept.accept({
       scope: caller.scope,
       events: [event],
@@ -99,6 +146,22 @@ export class TestEventController {
       version === undefined ? known?.versions[0] : known?.versions.find((each) => each.version === version);
     return chosen?.example ?? GREETING;
   }
+}
+
+function testOf(
+  { id, subscriberId }: EndpointRow,
+  event: Pick<AcceptableEvent, 'type' | 'version' | 'data'>,
+): AcceptableEvent {
+  return {
+    ...event,
+    subscriber: { id: subscriberId },
+    occurredAt: null,
+    id: null,
+    priority: 'normal',
+    orderingKey: null,
+    traceparent: null,
+    testOf: id,
+  };
 }
 
 /** The fields of the event as this route calls them. */

@@ -90,7 +90,8 @@ export class NextAttemptDto {
    * it is being sent. `lane_full`: more is waiting for this endpoint than it takes at once; it follows in order. `paused`:
    * it follows when the endpoint is resumed. `retry_after`: the receiver asked to wait. `rate_limit`: the endpoint's limit
    * gives it that moment. `retry_budget`: too many of the endpoint's attempts are retries already. `circuit`: the endpoint
-   * has failed so much that it is left alone for a while. `order`: those before it go first.
+   * has failed so much that it is left alone for a while. `order`: those before it go first. `unverified`: the endpoint
+   * has yet to prove that it wants events.
    * @example "retry_schedule"
    */
   code:
@@ -103,6 +104,7 @@ export class NextAttemptDto {
     | 'in_flight'
     | 'lane_full'
     | 'paused'
+    | 'unverified'
     | 'retry_after'
     | 'rate_limit'
     | 'retry_budget'

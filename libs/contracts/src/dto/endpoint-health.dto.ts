@@ -9,7 +9,8 @@ export class LaneTransitionDto {
   at: Date;
 
   /**
-   * What: `circuit_opened`, `circuit_half_opened`, `circuit_closed`, `failing`, `disabled`, `recovered`, `rate_lowered`.
+   * What: `circuit_opened`, `circuit_half_opened`, `circuit_closed`, `failing`, `disabled`, `recovered`, `rate_lowered`,
+   * `verified`.
    * @example "circuit_opened"
    */
   kind: string;
@@ -30,10 +31,11 @@ export class LaneTransitionDto {
 /** Whether anything is sent. An open circuit leaves a receiver that only fails alone, and sends one probe from time to time. */
 export class CircuitDto {
   /**
-   * `closed`: deliveries are sent. `open`: none is. `half_open`: one probe is under way.
+   * `closed`: deliveries are sent. `open`: none is. `half_open`: one probe is under way. `unverified`: none is, until the
+   * endpoint is verified.
    * @example "closed"
    */
-  state: 'closed' | 'open' | 'half_open';
+  state: 'closed' | 'open' | 'half_open' | 'unverified';
 
   /**
    * Since when it is so, or open at all; null when it has never been open.
@@ -180,10 +182,10 @@ export class OrderingHealthDto {
 /** How an endpoint does, and what holds its deliveries back. */
 export class EndpointHealthDto {
   /**
-   * `enabled`, `paused` or `disabled`.
+   * `enabled`, `paused`, `unverified` or `disabled`.
    * @example "enabled"
    */
-  status: 'enabled' | 'disabled' | 'paused';
+  status: 'enabled' | 'disabled' | 'paused' | 'unverified';
 
   /**
    * Whether it is paused by hand.

@@ -160,6 +160,16 @@ export class CreateEndpointDto {
   autoDisable?: AutoDisableDto | null;
 
   /**
+   * How it has to prove that it wants events. `none`: it need not.
+   * `challenge`: it answers a challenge with the challenge. `cloudevents`: it allows our origin, by the handshake of
+   * CloudEvents webhooks. `POST …/verify` asks for the proof; until it is given events are held. Default: `none`.
+   * @example "challenge"
+   */
+  @IfPresent()
+  @IsIn(['none', 'challenge', 'cloudevents'])
+  verification?: 'none' | 'challenge' | 'cloudevents';
+
+  /**
    * Notes of your own: up to 50 names of 64 characters, with texts of 512.
    * @example { "team": "billing" }
    */
@@ -286,6 +296,16 @@ export class ChangeEndpointDto {
   @ValidateNested()
   @Type(() => AutoDisableDto)
   autoDisable?: AutoDisableDto | null;
+
+  /**
+   * How it has to prove that it wants events; it has to be given again, also after another URL. `none`: it need not.
+   * `challenge`: it answers a challenge with the challenge. `cloudevents`: it allows our origin, by the handshake of
+   * CloudEvents webhooks. `POST …/verify` asks for the proof; until it is given events are held.
+   * @example "challenge"
+   */
+  @IfPresent()
+  @IsIn(['none', 'challenge', 'cloudevents'])
+  verification?: 'none' | 'challenge' | 'cloudevents';
 
   /**
    * Merged name by name: null takes a name away, names that are absent stay. Null for the whole takes them all away.

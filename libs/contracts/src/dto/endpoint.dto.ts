@@ -82,16 +82,29 @@ export class EndpointDto {
   autoDisable: AutoDisableDto | null;
 
   /**
+   * How it has to prove that it wants events before any is sent; `none`: it need not.
+   * @example "none"
+   */
+  verification: 'none' | 'challenge' | 'cloudevents';
+
+  /**
+   * When it last proved it, for the URL that it has; null: it has not.
+   * @example null
+   */
+  verifiedAt: Date | null;
+
+  /**
    * Notes of your own.
    * @example { "team": "billing" }
    */
   metadata: Record<string, string>;
 
   /**
-   * `enabled`: events are sent. `paused`: they are held until it is resumed. `disabled`: they are cancelled.
+   * `enabled`: events are sent. `paused`: they are held until it is resumed. `unverified`: they are held until it is
+   * verified. `disabled`: they are cancelled.
    * @example "enabled"
    */
-  status: 'enabled' | 'disabled' | 'paused';
+  status: 'enabled' | 'disabled' | 'paused' | 'unverified';
 
   /**
    * Why it is disabled, when somebody said so.

@@ -5,6 +5,7 @@ export class WaitsForDto {
   /**
    * For programs. `nothing`: it is over. `in_flight`: a worker has it in hand. `due_time`: its next try comes later.
    * `circuit`: its endpoint failed so often that it is left alone for a while. `paused`: somebody paused the endpoint.
+   * `unverified`: its endpoint has yet to prove that it wants events.
    * `rate_limit`, `budget`: the endpoint takes no more at the moment. `order`: those before it. `backlog`: others that are
    * due for the same endpoint. `worker`: the next free worker.
    * @example "due_time"
@@ -15,6 +16,7 @@ export class WaitsForDto {
     | 'due_time'
     | 'circuit'
     | 'paused'
+    | 'unverified'
     | 'rate_limit'
     | 'order'
     | 'budget'

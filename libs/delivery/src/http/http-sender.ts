@@ -43,6 +43,8 @@ export interface HttpSenderOptions {
 export interface SendRequest {
   /** The serialised form that checkEndpointUrl gave. */
   readonly url: string;
+  /** POST when absent. */
+  readonly method?: 'POST' | 'OPTIONS';
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Buffer;
   /** From the call to the outcome: waiting, DNS, connect, TLS, request and response. */
@@ -106,7 +108,7 @@ const FAILURE_OF: Record<UrlProblemCode, FailureClass> = {
 };
 
 /**
- * The only code that dials a customer's URL. One POST, no redirect followed, nothing decompressed; everything bounded by
+ * The only code that dials a customer's URL. One request, no redirect followed, nothing decompressed; everything bounded by
  * one deadline. Never throws for what a receiver, its name servers or its URL did: that is a result.
  *
  * Built on undici's Client and dispatch handlers rather than on request(): no stream and no AbortSignal for each attempt,
@@ -266,7 +268,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     connection.start(
       {
         path: this.path,
-        method: 'POST',
+        method: this.request.method ?? 'POST',
         headers: this.requestHeaders as Record<string, string>,
         body: this.request.body,
       },

@@ -10,11 +10,14 @@ export interface Missed {
   until: Date;
 }
 
-export type EndpointStatus = 'enabled' | 'disabled' | 'paused';
+export type EndpointStatus = 'enabled' | 'disabled' | 'paused' | 'unverified';
 
-export function statusOf(endpoint: Pick<EndpointRow, 'disabledAt' | 'pausedAt'>): EndpointStatus {
+export function statusOf(
+  endpoint: Pick<EndpointRow, 'disabledAt' | 'pausedAt' | 'verification' | 'verifiedAt'>,
+): EndpointStatus {
   if (endpoint.disabledAt) return 'disabled';
-  return endpoint.pausedAt ? 'paused' : 'enabled';
+  if (endpoint.pausedAt) return 'paused';
+  return endpoint.verification === 'none' || endpoint.verifiedAt ? 'enabled' : 'unverified';
 }
 
 /**

@@ -1,5 +1,5 @@
 import { ENDPOINTS_PER_SUBSCRIBER_MAX, Problem, type Scope } from '@app/contracts';
-import type { UrlPolicy } from '@app/domain';
+import { windowForRate, type UrlPolicy } from '@app/domain';
 import { generateSecret } from '@app/signing';
 import {
   endpointSecretsRepository,
@@ -14,7 +14,7 @@ import type { Ids } from '../ids.js';
 import { mergeMetadata, type TextsChange } from '../metadata.js';
 import { checkHeaders, checkPatterns, checkSecret, checkStoredUrl, checkUrl } from './checks.js';
 import { mergeHeaders } from './headers.js';
-import { checkPolicies, DEFAULT_POLICIES, windowForRate, type PoliciesWanted } from './policies.js';
+import { checkPolicies, DEFAULT_POLICIES, type PoliciesWanted } from './policies.js';
 
 /** How an endpoint is named: its subscriber by `sub_…` or external id, and its own uuid (null: not the form of one). */
 export interface EndpointReference {
@@ -23,6 +23,7 @@ export interface EndpointReference {
 }
 
 export interface NewEndpointWanted extends PoliciesWanted {
+  verification?: EndpointRow['verification'];
   url: string;
   description?: string;
   eventTypes?: string[];
@@ -35,6 +36,7 @@ export interface NewEndpointWanted extends PoliciesWanted {
 
 /** What is absent stays. Headers and metadata are merged name by name. */
 export interface EndpointChange extends PoliciesWanted {
+  verification?: EndpointRow['verification'];
   url?: string;
   description?: string;
   eventTypes?: string[];
@@ -50,6 +52,8 @@ export class Endpoints {
   constructor(
     private readonly ids: Ids,
     private readonly policy: UrlPolicy,
+    /** The DNS name that deliveries are sent under; null when the operator has set none. */
+    private readonly origin: string | null = null,
   ) {}
 
   /** @throws Problem not_found, also for one that the scope must not know of */
@@ -108,6 +112,7 @@ export class Endpoints {
     };
     const row = {
       id,
+      verification: this.verification(wanted.verification ?? 'none'),
       subscriberId: subscriber.id,
       url,
       description: wanted.description ?? '',
@@ -136,6 +141,7 @@ export class Endpoints {
     const before = await this.lock(tx, scope, reference);
     const url = change.url === undefined ? before.url : checkUrl(change.url, this.policy);
     const policies = await checkPolicies(tx, before, change);
+    const verification = this.verification(change.verification ?? before.verification);
     await endpointsRepository.update(tx, before.subscriberId, before.id, {
       url,
       ...(change.description === undefined ? {} : { description: change.description }),
@@ -151,6 +157,9 @@ export class Endpoints {
       ...(change.timeoutSeconds === undefined ? {} : { timeoutMs: change.timeoutSeconds * 1000 }),
       ...policies,
     });
+    // Whoever proved it was there: somebody else may be now.
+    if (verification !== before.verification || (url !== before.url && verification !== 'none'))
+      await endpointsRepository.resetVerification(tx, before.subscriberId, before.id, verification);
     if (policies.rateLimit !== undefined)
       await endpointsRepository.limitWindow(
         tx,
@@ -163,6 +172,15 @@ export class Endpoints {
     // No reason to wait for the sake of the old one.
     if (url !== before.url) await endpointsRepository.probeSoon(tx, before.subscriberId, before.id);
     return found(await endpointsRepository.find(tx, scope, before.subscriberId, before.id));
+  }
+
+  /** @throws Problem invalid_request */
+  private verification(kind: EndpointRow['verification']): EndpointRow['verification'] {
+    if (kind !== 'cloudevents' || this.origin !== null) return kind;
+    const detail = 'cannot be cloudevents: the operator has not set POSTHORN_ORIGIN';
+    throw new Problem('invalid_request', `\`/verification\` ${detail}.`, {
+      errors: [{ pointer: '/verification', detail }],
+    });
   }
 
   async delete(tx: Tx, scope: Scope, reference: EndpointReference): Promise<EndpointRow> {

@@ -4,7 +4,7 @@ import {
   Problem,
   type FieldProblem,
 } from '@app/contracts';
-import { fromPublicId, WINDOW_MAX, type RateLimit } from '@app/domain';
+import { fromPublicId } from '@app/domain';
 import { endpointsRepository, type NewEndpoint, type Tx } from '@app/persistence';
 import { checkRateLimit, checkRetryPolicy } from './checks.js';
 
@@ -87,15 +87,4 @@ async function checkOnFailure(
 function refuse(detail: string): Problem {
   const errors: FieldProblem[] = [{ pointer: '/onFailure/endpoint', detail }];
   return new Problem('invalid_on_failure', `\`/onFailure/endpoint\` ${detail}.`, { errors });
-}
-
-// A limited endpoint needs no more places than it can send in that time; what is above would only stand in the queue.
-const WINDOW_SECONDS = 2;
-
-/** The most places that the lane of an endpoint with this limit gives out. */
-export function windowForRate(limit: RateLimit | null): number {
-  if (limit === null) return WINDOW_MAX;
-  const burst = limit.algorithm === 'token_bucket' ? (limit.burst ?? limit.limit) : 0;
-  const places = Math.ceil((limit.limit / limit.per) * WINDOW_SECONDS) + burst;
-  return Math.min(Math.max(places, 1), WINDOW_MAX);
 }

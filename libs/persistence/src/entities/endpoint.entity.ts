@@ -70,6 +70,14 @@ export class EndpointEntity {
   @Column('integer', { name: 'disable_attempts_min' })
   disableAttemptsMin: number;
 
+  /** How it has to prove that it wants deliveries. */
+  @Column('text')
+  verification: 'none' | 'challenge' | 'cloudevents';
+
+  /** When it last did, for the URL that it has; null while it has not. */
+  @Column('timestamptz', { name: 'verified_at', nullable: true })
+  verifiedAt: Date | null;
+
   /** Set while disabled: no request goes there, its new deliveries are cancelled. */
   @Column('timestamptz', { name: 'disabled_at', nullable: true })
   disabledAt: Date | null;

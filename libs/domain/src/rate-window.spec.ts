@@ -1,6 +1,6 @@
-import type { RateLimit } from '@app/domain';
+import type { RateLimit } from './rate.js';
 import { expect, it } from 'vitest';
-import { windowForRate } from './policies.js';
+import { windowForRate } from './rate.js';
 
 it.each<[RateLimit | null, number]>([
   [null, 2000],
