@@ -1,6 +1,7 @@
 import { manualClock, newId, seededRandom, toPublicId } from '@app/domain';
 import type { DeliveryForAttempt, EndpointForAttempt } from '@app/persistence';
 import { generateSecret, verify } from '@app/signing';
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { AttemptDelivery } from './attempt-delivery.js';
 import type { SendRequest, SendResult } from './http/http-sender.js';
@@ -77,6 +78,51 @@ function attempting(result: Partial<SendResult>) {
   };
   return { sent, attempts: new AttemptDelivery(sender, clock, random, { userAgent: 'Posthorn/test' }) };
 }
+
+describe('what a receiver says beside its status', () => {
+  const HEADERS = ['retry-after', 'webhook-delivery'];
+  const OTHERS = [
+    ...[
+      'location',
+      'refresh',
+      'connection',
+      'set-cookie',
+      'date',
+      'content-encoding',
+      'clear-site-data',
+      'alt-svc',
+    ],
+    ...['x-retry-after', 'webhook-allowed-origin', 'webhook-allowed-rate', 'webhook-id', 'posthorn-delivery'],
+  ];
+  const decided = async (failure: 'http_5xx' | null, responseHeaders: Record<string, string>) => {
+    const statusCode = failure === null ? 200 : 500;
+    const { attempts } = attempting({ statusCode, failure, responseHeaders });
+    const policy = { type: 'fixed', delaySeconds: 7, jitter: 'none' } as const;
+    const outcome = await attempts.attempt(delivery(), endpoint({ retryPolicy: policy }));
+    return { ...outcome, attempt: { status: outcome.attempt!.status, failure: outcome.attempt!.failure } };
+  };
+
+  it.each(['http_5xx', null] as const)('decides nothing but by two headers, with the failure %j', async (failure) => {
+    const plain = await decided(failure, {});
+    await fc.assert(
+      fc.asyncProperty(
+        fc.dictionary(
+          fc.oneof(fc.constantFrom(...OTHERS), fc.string()),
+          fc.constantFrom('disable', '60', '*', '0'),
+        ),
+        async (headers) => {
+          for (const name of HEADERS) delete headers[name];
+          expect(await decided(failure, headers)).toEqual(plain);
+        },
+      ),
+      { numRuns: 200 },
+    );
+    expect(await decided('http_5xx', { 'retry-after': '60' })).toMatchObject({ next: { inSeconds: 60 } });
+    expect(await decided(failure, { 'webhook-delivery': 'disable' })).toMatchObject({
+      disable: 'receiver_asked',
+    });
+  });
+});
 
 describe('one attempt', () => {
   it('goes by the policy of its endpoint, then of its event type, with what they leave out filled in', async () => {
