@@ -61,8 +61,7 @@ export async function ensureKeyFile(config: KeyConfig, random: SecretRandom): Pr
   const path = resolve(keyFileOf(config));
   if (config.POSTHORN_KEKS !== null || (await stat(path).catch(() => null)) !== null) return null;
   await mkdir(config.POSTHORN_DATA_DIR, { recursive: true });
-  const draft = `${path}.${process.pid}`;
-  await rm(draft, { force: true });
+  const draft = `${path}.${Buffer.from(random.bytes(8)).toString('hex')}`;
   const file = await open(draft, 'wx', 0o600);
   try {
     await file.writeFile(`${newKekText(random)}\n`);

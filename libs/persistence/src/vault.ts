@@ -5,7 +5,7 @@ interface Queries {
   query<T extends object>(text: string, values?: unknown[]): Promise<T[]>;
 }
 
-// Of a hundred bytes each; a worker that serves more subscribers at once than two generations hold unwraps again (20 µs).
+// Of a hundred bytes each; a worker that serves more subscribers at once than two generations hold unwraps again (4 µs).
 const GENERATION_MAX = 10_000;
 // The key of a subscriber that was deleted is asked for by nobody, so it is gone after two of these.
 const GENERATION_MS = 30_000;
