@@ -69,7 +69,7 @@ describe('a start', () => {
       expect(await refused(entry, {})).toMatch(
         /POSTHORN_KEKS is not set and there is no key file .*keks.*posthorn up/,
       );
-      expect(await refused(entry, { POSTHORN_KEKS: `${OLD.slice(0, -4)}` })).toMatch(
+      expect(await refused(entry, { POSTHORN_KEKS: OLD.slice(0, -4) })).toMatch(
         /POSTHORN_KEKS is wrong: key 1 must be 32 bytes/,
       );
     }
