@@ -40,7 +40,7 @@ beforeAll(async () => {
   const config = { ...configFor(fixture.databaseUrl), DATABASE_URL: fixture.databaseUrl };
   const logger = createLogger({ level: 'info', process: 'worker' });
   for (const level of ['info', 'warn', 'error'] as const)
-    logger[level] = ((...line: unknown[]) => void lines.push(JSON.stringify(line))) as never;
+    logger[level] = (...line: unknown[]) => void lines.push(JSON.stringify(line));
   worker = new Worker(config, 'test', database, new Metrics(), logger);
   await worker.start();
   await fixture.call('POST', '/v1/subscribers', { name: 'Acme', externalId: 'acme' });

@@ -102,26 +102,29 @@ describe('what a receiver says beside its status', () => {
     return { ...outcome, attempt: { status: outcome.attempt!.status, failure: outcome.attempt!.failure } };
   };
 
-  it.each(['http_5xx', null] as const)('decides nothing but by two headers, with the failure %j', async (failure) => {
-    const plain = await decided(failure, {});
-    await fc.assert(
-      fc.asyncProperty(
-        fc.dictionary(
-          fc.oneof(fc.constantFrom(...OTHERS), fc.string()),
-          fc.constantFrom('disable', '60', '*', '0'),
+  it.each(['http_5xx', null] as const)(
+    'decides nothing but by two headers, with the failure %j',
+    async (failure) => {
+      const plain = await decided(failure, {});
+      await fc.assert(
+        fc.asyncProperty(
+          fc.dictionary(
+            fc.oneof(fc.constantFrom(...OTHERS), fc.string()),
+            fc.constantFrom('disable', '60', '*', '0'),
+          ),
+          async (headers) => {
+            for (const name of HEADERS) delete headers[name];
+            expect(await decided(failure, headers)).toEqual(plain);
+          },
         ),
-        async (headers) => {
-          for (const name of HEADERS) delete headers[name];
-          expect(await decided(failure, headers)).toEqual(plain);
-        },
-      ),
-      { numRuns: 200 },
-    );
-    expect(await decided('http_5xx', { 'retry-after': '60' })).toMatchObject({ next: { inSeconds: 60 } });
-    expect(await decided(failure, { 'webhook-delivery': 'disable' })).toMatchObject({
-      disable: 'receiver_asked',
-    });
-  });
+        { numRuns: 200 },
+      );
+      expect(await decided('http_5xx', { 'retry-after': '60' })).toMatchObject({ next: { inSeconds: 60 } });
+      expect(await decided(failure, { 'webhook-delivery': 'disable' })).toMatchObject({
+        disable: 'receiver_asked',
+      });
+    },
+  );
 });
 
 describe('one attempt', () => {
