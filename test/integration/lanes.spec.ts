@@ -176,8 +176,8 @@ describe('a circuit', () => {
       failure === 'internal' ? {} : {},
     );
     if (failure === 'internal')
-      // Headers that make the request impossible are checked when they are registered: here they are not.
-      await boundary.set('endpoints', customer, { headers: { 'x-bad': 'a\nb' } });
+      // Sealed with no key that this process has: no request can be made, and that is no receiver's fault.
+      await boundary.set('endpoints', customer, { headers_sealed: Buffer.from('x') });
     await boundary.publish(customer, 8);
     await until(
       () => boundary.attempts(customer),
@@ -195,6 +195,8 @@ describe('a circuit', () => {
       window_size: 128,
     });
     expect(await boundary.transitions(customer)).toEqual([]);
+    // So that the doctor has nothing to find.
+    await boundary.set('endpoints', customer, { headers_sealed: null });
     expect(boundary.hitsOf(customer)).toEqual([]);
   });
 
