@@ -5,6 +5,7 @@ import { Boundary1795392000004 } from './1795392000004-boundary.js';
 import { RowSecurity1795478400005 } from './1795478400005-row-security.js';
 import { SealedSecrets1795478400006 } from './1795478400006-sealed-secrets.js';
 import { Access1795478400007 } from './1795478400007-access.js';
+import { ReceiverAuth1795478400008 } from './1795478400008-receiver-auth.js';
 import { Verification1795478400009 } from './1795478400009-verification.js';
 import { Edge1795478400010 } from './1795478400010-edge.js';
 import { ProtectTables1795478400011 } from './1795478400011-protect-tables.js';
@@ -18,6 +19,7 @@ export const MIGRATIONS = [
   RowSecurity1795478400005,
   SealedSecrets1795478400006,
   Access1795478400007,
+  ReceiverAuth1795478400008,
   Verification1795478400009,
   Edge1795478400010,
   ProtectTables1795478400011,

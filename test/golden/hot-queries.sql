@@ -98,7 +98,8 @@ SELECT d.id, d.subscriber_id, d.event_id, d.endpoint_id, d.status, d.trigger, d.
   LEFT JOIN event_types t ON t.name = d.event_type;
 
 -- pump_endpoints
-SELECT e.id, e.url, e.headers, e.headers_sealed AS "headersSealed", e.timeout_ms AS "timeoutMs",
+SELECT e.id, e.url, e.headers, e.headers_sealed AS "headersSealed", e.signatures, e.signature_headers AS "signatureHeaders",
+  e.auth, e.tls, e.credentials_sealed AS "credentialsSealed", e.timeout_ms AS "timeoutMs",
   CASE WHEN s.deleted_at IS NOT NULL THEN 'subscriber_deleted'
   WHEN e.deleted_at IS NOT NULL THEN 'endpoint_deleted'
   WHEN e.disabled_at IS NOT NULL THEN 'endpoint_disabled' END AS stopped,
@@ -106,13 +107,13 @@ SELECT e.id, e.url, e.headers, e.headers_sealed AS "headersSealed", e.timeout_ms
   e.retry_budget_percent AS "retryBudgetPercent", e.rate_limit AS "rateLimit", l.rate_factor AS "rateFactor",
   l.rate_reduced_at AS "rateReducedAt", e.ordered_failure AS "orderedFailure",
   e.verification, e.on_failure_endpoint_id IS NOT NULL AS "tellsFailures", l.window_size AS "window", l.circuit, l.probe_id AS "probeId",
-  y.kek_id AS "kekId", y.wrapped, k.ids AS "secretIds", k.plain AS "plainSecrets", k.sealed AS "sealedSecrets"
+  y.kek_id AS "kekId", y.wrapped, k.ids AS "secretIds", k.kinds AS "secretKinds", k.plain AS "plainSecrets", k.sealed AS "sealedSecrets"
   FROM endpoints e
   JOIN subscribers s ON s.id = e.subscriber_id
   JOIN lanes l ON l.endpoint_id = e.id
   LEFT JOIN data_keys y ON y.subscriber_id = e.subscriber_id
   CROSS JOIN LATERAL (
-  SELECT coalesce(array_agg(k.id ORDER BY k.id DESC), '{}') AS ids, array_agg(k.secret ORDER BY k.id DESC) AS plain,
+  SELECT coalesce(array_agg(k.id ORDER BY k.id DESC), '{}') AS ids, array_agg(k.kind ORDER BY k.id DESC) AS kinds, array_agg(k.secret ORDER BY k.id DESC) AS plain,
   array_agg(k.secret_sealed ORDER BY k.id DESC) AS sealed
   FROM endpoint_secrets k WHERE k.endpoint_id = e.id AND (k.expires_at IS NULL OR k.expires_at > now())) k
   WHERE e.id = ANY($1::uuid[]);

@@ -138,7 +138,7 @@ describe('endpoints', () => {
     });
     const path = `${base}/${made.body.id}`;
     const shown = await fixture.call('GET', path);
-    const { secret: _, ...withoutSecret } = made.body;
+    const { secret: _, publicKey: __, ...withoutSecret } = made.body;
     expect(shown.body).toEqual(withoutSecret);
     expect(shown.text + (await fixture.call('GET', base)).text).not.toContain(made.body.secret);
 

@@ -94,6 +94,8 @@ export const MATRIX: Record<string, MatrixRow> = {
     reveals: 'somebody has seen a secret',
   },
   [`POST ${ENDPOINT}/secret/rotate`]: { ...change('endpoints:write'), body: () => ({}) },
+  [`GET ${ENDPOINT}/public-key`]: read('endpoints:read'),
+  'GET /v1/jwks': { ...read('endpoints:read'), ids: [byEndpoint] },
   [`POST ${ENDPOINT}/disable`]: { ...change('endpoints:write'), body: () => ({ reason: 'test' }) },
   [`POST ${ENDPOINT}/enable`]: change('endpoints:write'),
   [`POST ${ENDPOINT}/pause`]: change('endpoints:write'),

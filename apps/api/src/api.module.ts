@@ -29,6 +29,7 @@ import { RouteTable } from './edge/route-table.js';
 import { DtoPipe } from './edge/validation.js';
 import { EndpointActionsController } from './endpoints/endpoint-actions.controller.js';
 import { EndpointHealthController } from './endpoints/endpoint-health.controller.js';
+import { PublicKeysController } from './endpoints/public-keys.controller.js';
 import { EndpointsController } from './endpoints/endpoints.controller.js';
 import { EventTypesController } from './event-types/event-types.controller.js';
 import { EventsReadController } from './events/events-read.controller.js';
@@ -61,6 +62,7 @@ const CONTROLLERS = [
   SubscribersController,
   EndpointsController,
   EndpointActionsController,
+  PublicKeysController,
   EndpointHealthController,
   TestEventController,
   RetryPoliciesController,

@@ -60,6 +60,8 @@ function endpoint(overrides: Partial<EndpointForAttempt> = {}): EndpointForAttem
     window: 100,
     circuit: 'closed',
     probeId: null,
+    proofs: { signatures: ['v1'], signatureHeaders: [], auth: null, tls: null },
+    privateKeys: [],
     secrets: [secret],
     unreadable: false,
     ...overrides,

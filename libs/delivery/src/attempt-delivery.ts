@@ -25,10 +25,12 @@ import {
   type OutcomeRecord,
   type Proof,
 } from '@app/persistence';
-import { sign } from '@app/signing';
+import { keyIdsOf, sign, signForeign } from '@app/signing';
+import { AccessTokens } from './access-tokens.js';
 import type { DisabledBecause } from './lane-signals.js';
 import { BASE64_PREFIX, excerpt } from './http/excerpt.js';
 import type { SendRequest, SendResult } from './http/http-sender.js';
+import { SendAuthorized } from './send-authorized.js';
 import { handshakeWith, originHeaders, type Handshake } from './verification.js';
 
 /** What came of one ticket: what is to be written about its delivery, and the attempt if one was made. */
@@ -65,8 +67,10 @@ export interface Sender {
  * Reads nothing and writes nothing: it is given rows and answers with an outcome. Never throws for a receiver.
  */
 export class AttemptDelivery {
+  private readonly authorized: SendAuthorized;
+
   constructor(
-    private readonly sender: Sender,
+    sender: Sender,
     private readonly clock: Clock,
     private readonly random: Random,
     private readonly options: {
@@ -75,7 +79,9 @@ export class AttemptDelivery {
       origin?: string | null;
       onBroken?: (error: unknown) => void;
     },
-  ) {}
+  ) {
+    this.authorized = new SendAuthorized(sender, new AccessTokens(sender, clock, random, options.userAgent));
+  }
 
   async attempt(delivery: DeliveryForAttempt, endpoint: EndpointForAttempt | undefined): Promise<Outcome> {
     const stopped = gate(delivery, endpoint);
@@ -120,6 +126,7 @@ export class AttemptDelivery {
     const id = toPublicId('evt', delivery.eventId);
     const timestamp = Math.floor(now.getTime() / 1000);
     const body = handshake?.body ?? Buffer.from(deliveryBody({ id, ...delivery.event! }));
+    const { auth, tls } = endpoint.proofs;
     const headers: Record<string, string> = {
       // The endpoint's own first: none of ours can be replaced, whatever an old row says.
       ...sendableHeaders(endpoint.headers),
@@ -128,7 +135,7 @@ export class AttemptDelivery {
       'accept-encoding': 'identity',
       'webhook-id': id,
       'webhook-timestamp': String(timestamp),
-      'webhook-signature': sign({ id, timestamp, body, secrets: endpoint.secrets }),
+      ...signatureHeaders(endpoint, { id, timestamp, body }),
       'posthorn-delivery': toPublicId('dlv', delivery.id),
       'posthorn-attempt': String(delivery.attempts + 1),
       ...originHeaders(endpoint, this.options.origin ?? null),
@@ -137,7 +144,15 @@ export class AttemptDelivery {
     if (delivery.event?.traceparent) headers.traceparent = delivery.event.traceparent;
     const { timeoutSeconds } = policyOf(delivery, endpoint);
     const deadlineMs = timeoutSeconds === undefined ? endpoint.timeoutMs : timeoutSeconds * 1000;
-    return this.sender.send({ url: endpoint.url, method: handshake?.method, headers, body, deadlineMs });
+    const request: SendRequest = {
+      url: endpoint.url,
+      method: handshake?.method,
+      headers,
+      body,
+      deadlineMs,
+      identity: tls ?? undefined,
+    };
+    return this.authorized.send({ id: endpoint.id, auth }, request);
   }
 
   private next(
@@ -241,6 +256,30 @@ function directiveOf(result: SendResult): ReceiverDirective | null {
   return value === 'disable' || value === 'abort-message' ? value : null;
 }
 
+/** What signs: private keys before secrets, newest first (a receiver in Elixir looks at the last signature only). */
+function signingSecrets({ proofs, privateKeys, secrets }: EndpointForAttempt): string[] {
+  const signs = (kind: 'v1' | 'v1a'): boolean => proofs.signatures.includes(kind);
+  return [...(signs('v1a') ? privateKeys : []), ...(signs('v1') ? secrets : [])];
+}
+
+/** All headers that are signatures, or say with which key. */
+function signatureHeaders(
+  endpoint: EndpointForAttempt,
+  { id, timestamp, body }: { id: string; timestamp: number; body: Buffer },
+): Record<string, string> {
+  const secrets = signingSecrets(endpoint);
+  const keyIds = keyIdsOf(secrets);
+  const headers: Record<string, string> = { 'webhook-signature': sign({ id, timestamp, body, secrets }) };
+  if (keyIds.length > 0) headers['posthorn-key-ids'] = keyIds.join(' ');
+  for (const { name, format, secret } of endpoint.proofs.signatureHeaders)
+    headers[name.toLowerCase()] = signForeign(format, {
+      timestamp,
+      body,
+      secrets: secret === null ? endpoint.secrets : [secret],
+    });
+  return headers;
+}
+
 /** Why no request is made, or null. Burns no attempt: waiting is not failing. */
 export function gate(delivery: DeliveryForAttempt, endpoint: EndpointForAttempt | undefined): Outcome | null {
   if (!endpoint) return withoutAttempt({ status: 'cancelled', reason: 'endpoint_deleted' });
@@ -254,7 +293,7 @@ export function gate(delivery: DeliveryForAttempt, endpoint: EndpointForAttempt 
     return withoutAttempt({ status: 'failed', failure: 'expired', gaveUp: 'too_old' });
   if (endpoint.paused || isShut(endpoint, delivery))
     return withoutAttempt({ status: 'pending', place: 'held', inSeconds: 0 });
-  if (endpoint.secrets.length === 0 && !endpoint.unreadable)
+  if (signingSecrets(endpoint).length === 0 && !endpoint.unreadable)
     return withoutAttempt({ status: 'failed', failure: 'config_invalid', gaveUp: 'permanent' });
   return null;
 }

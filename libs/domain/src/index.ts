@@ -121,3 +121,11 @@ export { checkEndpointUrl, literalAddressOf, URL_LENGTH_MAX } from './url-policy
 export type { UrlCheck, UrlPolicy, UrlProblemCode } from './url-policy.js';
 export { AUDIT_CHANGED, AUDIT_SET, auditChange } from './audit-change.js';
 export type { AuditChange, AuditSnapshot } from './audit-change.js';
+export {
+  AUTH_SECRETS,
+  PEM_LENGTH_MAX,
+  receiverAuthProblems,
+  SIGNATURE_HEADERS_MAX,
+  signatureHeadersProblems,
+} from './receiver-auth.js';
+export type { OAuth2Auth, ReceiverAuth, SignatureHeader, TlsIdentity } from './receiver-auth.js';

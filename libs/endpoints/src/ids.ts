@@ -3,7 +3,7 @@ import { newId, type Clock, type Random } from '@app/domain';
 /** Makes the ids of a stage. */
 export class Ids {
   constructor(
-    private readonly clock: Clock,
+    readonly clock: Clock,
     readonly random: Random,
   ) {}
 

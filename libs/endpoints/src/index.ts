@@ -12,7 +12,8 @@ export {
   type NewEndpointWanted,
 } from './endpoints/endpoints.js';
 export { checkRetryPolicy } from './endpoints/checks.js';
-export { maskHeaders } from './endpoints/headers.js';
+export { certificatesIn, type CertificateFacts } from './endpoints/certificates.js';
+export { MASK, maskHeaders } from './endpoints/headers.js';
 export { EventTypes, type EventTypeChange, type NewEventType } from './event-types/event-types.js';
 export { Ids } from './ids.js';
 export { Subscribers, type NewSubscriber, type SubscriberChange } from './subscribers/subscribers.js';

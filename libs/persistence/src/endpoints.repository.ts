@@ -4,10 +4,16 @@ import type { DataKey, Place } from '@app/sealing';
 import type { Database, Tx } from './database.js';
 import { EndpointSecretEntity } from './entities/endpoint-secret.entity.js';
 import { EndpointEntity } from './entities/endpoint.entity.js';
+import { joinProofs, sealProofs, credentialsAt, type Proofs, type SignatureKind } from './proofs.js';
 import type { PageOfRows } from './subscribers.repository.js';
 
 /** An endpoint with what its lane says of it. */
-export type EndpointRow = Omit<EndpointEntity, 'deletedAt' | 'headersSealed'> & { pausedAt: Date | null };
+export type EndpointRow = Omit<EndpointEntity, 'deletedAt' | 'headersSealed' | 'credentialsSealed'> & {
+  pausedAt: Date | null;
+  /** Of what is sealed, not of what is in it: tells an audit row that it is another now. Null: nothing is sealed. */
+  headerValues: string | null;
+  credentials: string | null;
+};
 
 /** What was cancelled while an endpoint was disabled. */
 export interface MissedRow {
@@ -19,9 +25,12 @@ export interface MissedRow {
   now: Date;
 }
 
-/** A secret that signs now. */
+/** A secret or private key that signs now. */
 export interface LiveSecret {
+  kind: SignatureKind;
   secret: string;
+  /** Of a private key. */
+  publicKey: string | null;
   createdAt: Date;
   /** Null for the current one. */
   expiresAt: Date | null;
@@ -35,11 +44,19 @@ export interface Proof {
   rateLimit: RateLimit | null;
 }
 
-/** `headers` with their values, which are sealed. */
+/** `headers` and `proofs` with what of them is sealed. */
 export type NewEndpoint = Omit<
   EndpointEntity,
-  'headersSealed' | 'verifiedAt' | 'disabledAt' | 'disabledReason' | 'createdAt' | 'updatedAt' | 'deletedAt'
->;
+  | keyof Proofs
+  | 'credentialsSealed'
+  | 'headersSealed'
+  | 'verifiedAt'
+  | 'disabledAt'
+  | 'disabledReason'
+  | 'createdAt'
+  | 'updatedAt'
+  | 'deletedAt'
+> & { proofs: Proofs };
 export type EndpointChanges = Partial<Omit<NewEndpoint, 'id' | 'subscriberId'>>;
 
 type Queries = Pick<Database, 'query'>;
@@ -51,6 +68,8 @@ const COLUMNS = `e.id, e.subscriber_id AS "subscriberId", e.url, e.description, 
   e.on_failure_endpoint_id AS "onFailureEndpointId", e.disable_after_seconds AS "disableAfterSeconds",
   e.disable_attempts_min AS "disableAttemptsMin", e.verification, e.verified_at AS "verifiedAt",
   e.disabled_at AS "disabledAt", e.disabled_reason AS "disabledReason",
+  e.signatures, e.signature_headers AS "signatureHeaders", e.auth, e.tls,
+  encode(sha256(e.headers_sealed), 'hex') AS "headerValues", encode(sha256(e.credentials_sealed), 'hex') AS credentials,
   e.created_at AS "createdAt", e.updated_at AS "updatedAt", l.paused_at AS "pausedAt"`;
 const FROM = 'FROM endpoints e JOIN lanes l ON l.endpoint_id = e.id AND l.subscriber_id = e.subscriber_id';
 
@@ -103,7 +122,12 @@ export const endpointsRepository = {
 
   /** The endpoint with its lane: there is never one without the other. */
   async insert(tx: Tx, row: NewEndpoint, windowMax: number): Promise<void> {
-    await tx.manager.insert(EndpointEntity, { ...row, ...(await sealHeaders(tx, row, row.headers)) });
+    const { proofs, ...columns } = row;
+    await tx.manager.insert(EndpointEntity, {
+      ...columns,
+      ...(await sealHeaders(tx, row, row.headers)),
+      ...(await sealProofs(row.id, proofs, () => tx.vault.keyOf(tx, row.subscriberId))),
+    });
     await tx.query('INSERT INTO lanes (endpoint_id, subscriber_id, circuit) VALUES ($1, $2, $3)', [
       row.id,
       row.subscriberId,
@@ -213,8 +237,11 @@ export const endpointsRepository = {
   },
 
   async update(tx: Tx, subscriberId: string, id: string, changes: EndpointChanges): Promise<void> {
-    const { headers, ...others } = changes;
-    const sealed = headers === undefined ? {} : await sealHeaders(tx, { id, subscriberId }, headers);
+    const { headers, proofs, ...others } = changes;
+    const sealed = {
+      ...(headers === undefined ? {} : await sealHeaders(tx, { id, subscriberId }, headers)),
+      ...(proofs === undefined ? {} : await sealProofs(id, proofs, () => tx.vault.keyOf(tx, subscriberId))),
+    };
     await tx.manager.update(
       EndpointEntity,
       { id, subscriberId },
@@ -231,6 +258,18 @@ export const endpointsRepository = {
     if (row.sealed === null) return row.headers;
     const key = await on.vault.findKey(on, subscriberId);
     return key ? headersIn(key, id, row.sealed) : {};
+  },
+
+  /** How we prove to its receiver who we are, with what no answer shows. */
+  async openProofs(tx: Tx, endpoint: EndpointRow): Promise<Proofs> {
+    const { id, subscriberId } = endpoint;
+    const [row] = await tx.query<{ sealed: Buffer | null }>(
+      'SELECT credentials_sealed AS sealed FROM endpoints WHERE id = $1 AND subscriber_id = $2',
+      [id, subscriberId],
+    );
+    if (row.sealed === null) return joinProofs(endpoint, null, () => '');
+    const key = await tx.vault.keyOf(tx, subscriberId);
+    return joinProofs(endpoint, row.sealed, (sealed) => key.open(credentialsAt(id), sealed));
   },
 
   /** The row stays for the history of its deliveries; what is pending ends. No other endpoint's failures are told to it. */
@@ -324,17 +363,23 @@ export function secretAt(id: string): Place {
 
 /** The secrets of an endpoint, newest first. Lock the endpoint before changing them. */
 export const endpointSecretsRepository = {
-  async live(on: Opens, subscriberId: string, endpointId: string): Promise<LiveSecret[]> {
+  async live(
+    on: Opens,
+    subscriberId: string,
+    endpointId: string,
+    kind: SignatureKind = 'v1',
+  ): Promise<LiveSecret[]> {
     const rows = await on.query<LiveSecret & { id: string; secret: string | null; sealed: Buffer }>(
-      `SELECT id, secret, secret_sealed AS sealed, created_at AS "createdAt", expires_at AS "expiresAt" FROM endpoint_secrets
-        WHERE endpoint_id = $1 AND subscriber_id = $2 AND (expires_at IS NULL OR expires_at > now()) ORDER BY id DESC`,
-      [endpointId, subscriberId],
+      `SELECT id, kind, secret, secret_sealed AS sealed, public_key AS "publicKey", created_at AS "createdAt", expires_at AS "expiresAt"
+         FROM endpoint_secrets
+        WHERE endpoint_id = $1 AND subscriber_id = $2 AND kind = $3 AND (expires_at IS NULL OR expires_at > now()) ORDER BY id DESC`,
+      [endpointId, subscriberId, kind],
     );
     const key = rows.some(({ secret }) => secret === null) ? await on.vault.findKey(on, subscriberId) : null;
-    return rows.flatMap(({ id, secret, sealed, createdAt, expiresAt }) => {
-      if (secret !== null) return [{ secret, createdAt, expiresAt }];
+    return rows.flatMap(({ id, secret, sealed, ...row }) => {
+      if (secret !== null) return [{ ...row, secret }];
       // Its subscriber was deleted a moment ago, and its key with it.
-      return key ? [{ secret: key.open(secretAt(id), sealed), createdAt, expiresAt }] : [];
+      return key ? [{ ...row, secret: key.open(secretAt(id), sealed) }] : [];
     });
   },
 
@@ -348,7 +393,11 @@ export const endpointSecretsRepository = {
 
   async insert(
     tx: Tx,
-    { secret, ...row }: Pick<EndpointSecretEntity, 'id' | 'subscriberId' | 'endpointId'> & { secret: string },
+    {
+      secret,
+      ...row
+    }: Pick<EndpointSecretEntity, 'id' | 'subscriberId' | 'endpointId'> &
+      Partial<Pick<EndpointSecretEntity, 'kind' | 'publicKey'>> & { secret: string },
   ): Promise<void> {
     const key = await tx.vault.keyOf(tx, row.subscriberId);
     await tx.manager.insert(EndpointSecretEntity, {
@@ -359,14 +408,20 @@ export const endpointSecretsRepository = {
   },
 
   /**
-   * Every secret stops signing after so many seconds, or earlier when that was settled before. Cut to the column's
+   * Every secret of the kind stops signing after so many seconds, or earlier when that was settled before. Cut to the column's
    * milliseconds, which would round up: with 0 seconds they would still be alive for the rest of this transaction.
    */
-  async expire(tx: Tx, subscriberId: string, endpointId: string, inSeconds: number): Promise<void> {
+  async expire(
+    tx: Tx,
+    subscriberId: string,
+    endpointId: string,
+    kind: SignatureKind,
+    inSeconds: number,
+  ): Promise<void> {
     await tx.query(
       `UPDATE endpoint_secrets SET expires_at = least(expires_at, date_trunc('milliseconds', now()) + make_interval(secs => $3))
-        WHERE endpoint_id = $1 AND subscriber_id = $2 AND (expires_at IS NULL OR expires_at > now())`,
-      [endpointId, subscriberId, inSeconds],
+        WHERE endpoint_id = $1 AND subscriber_id = $2 AND kind = $4 AND (expires_at IS NULL OR expires_at > now())`,
+      [endpointId, subscriberId, inSeconds, kind],
     );
   },
 };

@@ -3,6 +3,14 @@ import type { DataKey, Place } from '@app/sealing';
 import type { Database } from './database.js';
 import { headersAt, secretAt } from './endpoints.repository.js';
 import { dataAt } from './sealed-payloads.js';
+import {
+  credentialsAt,
+  joinProofs,
+  NO_PROOFS,
+  type Proofs,
+  type ShownProofs,
+  type SignatureKind,
+} from './proofs.js';
 
 /** A delivery and its event, as one attempt needs them. */
 export interface DeliveryForAttempt {
@@ -61,6 +69,10 @@ export interface EndpointForAttempt {
   circuit: LaneState['circuit'];
   /** The one delivery that may be tried while half open. */
   probeId: string | null;
+  /** How its receiver wants to be shown who we are. */
+  proofs: Proofs;
+  /** Private keys that sign now, newest first. */
+  privateKeys: string[];
   /** Secrets that sign now, newest first. */
   secrets: string[];
   /** What is sealed of it does not open: no attempt can be made, and the fault is ours. */
@@ -68,14 +80,17 @@ export interface EndpointForAttempt {
 }
 
 /** An endpoint as it is stored, with the wrapped key of what is sealed of it. */
-type EndpointStored = Omit<EndpointForAttempt, 'secrets' | 'unreadable'> & {
-  headersSealed: Buffer | null;
-  kekId: string | null;
-  wrapped: Buffer | null;
-  secretIds: string[];
-  plainSecrets: (string | null)[];
-  sealedSecrets: (Buffer | null)[];
-};
+type EndpointStored = Omit<EndpointForAttempt, 'proofs' | 'privateKeys' | 'secrets' | 'unreadable'> &
+  ShownProofs & {
+    credentialsSealed: Buffer | null;
+    headersSealed: Buffer | null;
+    kekId: string | null;
+    wrapped: Buffer | null;
+    secretIds: string[];
+    secretKinds: SignatureKind[];
+    plainSecrets: (string | null)[];
+    sealedSecrets: (Buffer | null)[];
+  };
 
 interface DeliveryRow {
   id: string;
@@ -161,7 +176,8 @@ export class PumpRepository {
   async loadEndpoints(ids: string[]): Promise<Map<string, EndpointForAttempt>> {
     const rows = await this.database.prepared<EndpointStored>(
       'pump_endpoints',
-      `SELECT e.id, e.url, e.headers, e.headers_sealed AS "headersSealed", e.timeout_ms AS "timeoutMs",
+      `SELECT e.id, e.url, e.headers, e.headers_sealed AS "headersSealed", e.signatures, e.signature_headers AS "signatureHeaders",
+              e.auth, e.tls, e.credentials_sealed AS "credentialsSealed", e.timeout_ms AS "timeoutMs",
               CASE WHEN s.deleted_at IS NOT NULL THEN 'subscriber_deleted'
                    WHEN e.deleted_at IS NOT NULL THEN 'endpoint_deleted'
                    WHEN e.disabled_at IS NOT NULL THEN 'endpoint_disabled' END AS stopped,
@@ -169,13 +185,13 @@ export class PumpRepository {
               e.retry_budget_percent AS "retryBudgetPercent", e.rate_limit AS "rateLimit", l.rate_factor AS "rateFactor",
               l.rate_reduced_at AS "rateReducedAt", e.ordered_failure AS "orderedFailure",
               e.verification, e.on_failure_endpoint_id IS NOT NULL AS "tellsFailures", l.window_size AS "window", l.circuit, l.probe_id AS "probeId",
-              y.kek_id AS "kekId", y.wrapped, k.ids AS "secretIds", k.plain AS "plainSecrets", k.sealed AS "sealedSecrets"
+              y.kek_id AS "kekId", y.wrapped, k.ids AS "secretIds", k.kinds AS "secretKinds", k.plain AS "plainSecrets", k.sealed AS "sealedSecrets"
          FROM endpoints e
          JOIN subscribers s ON s.id = e.subscriber_id
          JOIN lanes l ON l.endpoint_id = e.id
          LEFT JOIN data_keys y ON y.subscriber_id = e.subscriber_id
         CROSS JOIN LATERAL (
-               SELECT coalesce(array_agg(k.id ORDER BY k.id DESC), '{}') AS ids, array_agg(k.secret ORDER BY k.id DESC) AS plain,
+               SELECT coalesce(array_agg(k.id ORDER BY k.id DESC), '{}') AS ids, array_agg(k.kind ORDER BY k.id DESC) AS kinds, array_agg(k.secret ORDER BY k.id DESC) AS plain,
                       array_agg(k.secret_sealed ORDER BY k.id DESC) AS sealed
                  FROM endpoint_secrets k WHERE k.endpoint_id = e.id AND (k.expires_at IS NULL OR k.expires_at > now())) k
         WHERE e.id = ANY($1::uuid[])`,
@@ -186,8 +202,10 @@ export class PumpRepository {
 
   /** Of one that was deleted with its subscriber nothing opens, and nothing is sent to it. One bad row spoils no other. */
   private open(stored: EndpointStored): EndpointForAttempt {
-    const { headersSealed, kekId, wrapped, secretIds, plainSecrets, sealedSecrets, ...row } = stored;
-    const closed = { ...row, headers: {}, secrets: [] };
+    const { headersSealed, credentialsSealed, kekId, wrapped, ...unsealed } = stored;
+    const { secretIds, secretKinds, plainSecrets, sealedSecrets, ...shown } = unsealed;
+    const { signatures, signatureHeaders, auth, tls, ...row } = shown;
+    const closed = { ...row, headers: {}, proofs: NO_PROOFS, privateKeys: [], secrets: [] };
     if (row.stopped === 'subscriber_deleted') return { ...closed, unreadable: false };
     try {
       const key =
@@ -196,12 +214,20 @@ export class PumpRepository {
         if (!key) throw new Error(`Bug: subscriber ${row.subscriberId} has no data key`);
         return key.open(place, sealed);
       };
+      const ofKind = (kind: SignatureKind): string[] =>
+        secretIds.flatMap((id, at) =>
+          secretKinds[at] === kind ? [plainSecrets[at] ?? opened(secretAt(id), sealedSecrets[at]!)] : [],
+        );
       return {
         ...row,
         headers: headersSealed
           ? (JSON.parse(opened(headersAt(row.id), headersSealed)) as Record<string, string>)
           : row.headers,
-        secrets: secretIds.map((id, at) => plainSecrets[at] ?? opened(secretAt(id), sealedSecrets[at]!)),
+        proofs: joinProofs({ signatures, signatureHeaders, auth, tls }, credentialsSealed, (sealed) =>
+          opened(credentialsAt(row.id), sealed),
+        ),
+        privateKeys: ofKind('v1a'),
+        secrets: ofKind('v1'),
         unreadable: false,
       };
     } catch {

@@ -185,6 +185,18 @@ Answer 2xx within its \`timeoutSeconds\`; the headers and the signature are desc
     about:
       'More than one while a secret is being rotated: each delivery then carries one signature per secret.',
   },
+  'publicKeys.ofEndpoint': {
+    id: 'listPublicKeys',
+    answer: 'The public keys that sign now.',
+    about:
+      'Empty for an endpoint that has never had `v1a` among its `signatures`. During a rotation there are several; every delivery names those it was signed with in `posthorn-key-ids`, in the order of its `v1a` signatures. How to verify one: docs/verifying.md.',
+  },
+  'publicKeys.jwks': {
+    id: 'listJwks',
+    answer: 'A JWK Set (RFC 7517) with a `kid` for each key.',
+    about:
+      "A receiver asks with `?endpoint=` for the handful that can have signed its deliveries, and finds the one by the `kid` that `posthorn-key-ids` names. It needs a key of the API, which may be bound to its subscriber: a set of everybody's keys would tell who receives events, and would grow without end. Without `endpoint` it lists, page by page, all that the key may see. It may be kept for five minutes.",
+  },
   'endpointActions.rotateSecret': {
     id: 'rotateSecret',
     answer: 'The new secret: keep it.',

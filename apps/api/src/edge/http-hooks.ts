@@ -90,8 +90,9 @@ function sendAsItIs(reply: FastifyReply, answer: Answer): void {
 }
 
 function linkNextPage(request: FastifyRequest, reply: FastifyReply, payload: unknown): void {
-  const { data, nextCursor } = (payload ?? {}) as { data?: unknown; nextCursor?: unknown };
-  if (!Array.isArray(data) || typeof nextCursor !== 'string') return;
+  // A JWK Set calls its rows keys.
+  const { data, keys, nextCursor } = (payload ?? {}) as Record<string, unknown>;
+  if (!Array.isArray(data ?? keys) || typeof nextCursor !== 'string') return;
   const [path, query] = request.url.split('?', 2) as [string, string | undefined];
   const parameters = new URLSearchParams(query);
   parameters.set('cursor', nextCursor);

@@ -65,8 +65,7 @@ export class EndpointActionsController {
     return this.mutations.run(caller, request, async (tx) => {
       const reference = endpointReference(subscriber, endpoint);
       const { id, subscriberId } = await this.endpoints.get(tx, caller.scope, reference);
-      const before = await this.secrets.list(tx, caller.scope, reference);
-      const live = await this.secrets.rotate(tx, caller.scope, reference, body);
+      const { before, live } = await this.secrets.rotate(tx, caller.scope, reference, body);
       // The old ones are not this caller's to see: reading them takes another scope.
       return {
         status: 200,

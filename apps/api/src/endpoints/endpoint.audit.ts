@@ -7,6 +7,7 @@ const HARMLESS = [
   'description',
   'eventTypes',
   'metadata',
+  'signatures',
   'timeoutMs',
   'retryPolicy',
   'rateLimit',
@@ -36,5 +37,5 @@ export function auditOfSecrets(before: LiveSecret[], after: LiveSecret[]): Audit
 }
 
 function ends(secrets: LiveSecret[]): object[] {
-  return secrets.map(({ createdAt, expiresAt }) => ({ createdAt, expiresAt }));
+  return secrets.map(({ kind, createdAt, expiresAt }) => ({ kind, createdAt, expiresAt }));
 }

@@ -1,7 +1,29 @@
-import type { EnabledEndpointDto, EndpointDto, EndpointSecretsDto, RetryPolicyDto } from '@app/contracts';
-import { completeRetryPolicy, DEFAULT_RETRY_POLICY, fromPublicId, toPublicId } from '@app/domain';
-import { maskHeaders, statusOf, type EndpointReference, type Missed } from '@app/endpoints';
-import type { EndpointRow, LiveSecret } from '@app/persistence';
+import type {
+  EnabledEndpointDto,
+  EndpointDto,
+  EndpointSecretsDto,
+  PublicKeyDto,
+  RetryPolicyDto,
+  ShownAuthDto,
+  ShownTlsDto,
+} from '@app/contracts';
+import {
+  AUTH_SECRETS,
+  completeRetryPolicy,
+  DEFAULT_RETRY_POLICY,
+  fromPublicId,
+  toPublicId,
+} from '@app/domain';
+import {
+  certificatesIn,
+  MASK,
+  maskHeaders,
+  statusOf,
+  type EndpointReference,
+  type Missed,
+} from '@app/endpoints';
+import type { EndpointRow, LiveSecret, PublicKeyRow, ShownProofs } from '@app/persistence';
+import { publicJwk } from '@app/signing';
 
 /** The endpoint that a path names; what is not the form of an id is no endpoint. */
 export function endpointReference(subscriber: string, endpoint: string): EndpointReference {
@@ -16,6 +38,14 @@ export function endpointView(endpoint: EndpointRow): EndpointDto {
     description: endpoint.description,
     eventTypes: endpoint.eventTypes,
     headers: maskHeaders(endpoint.headers),
+    signatures: endpoint.signatures,
+    signatureHeaders: endpoint.signatureHeaders.map(({ name, format, own }) => ({
+      name,
+      format,
+      secret: own ? MASK : null,
+    })),
+    auth: shownAuth(endpoint.auth),
+    tls: shownTls(endpoint.tls),
     timeoutSeconds: endpoint.timeoutMs / 1000,
     retryPolicy: endpoint.retryPolicy as RetryPolicyDto | null,
     retryPolicyInEffect: policyInEffect(endpoint),
@@ -43,6 +73,25 @@ export function endpointView(endpoint: EndpointRow): EndpointDto {
   };
 }
 
+function shownAuth(auth: ShownProofs['auth']): ShownAuthDto | null {
+  return auth && { ...auth, [AUTH_SECRETS[auth.type]]: MASK };
+}
+
+function shownTls(tls: ShownProofs['tls']): ShownTlsDto | null {
+  if (tls === null) return null;
+  const [certificate] = tls.clientCertificate === null ? [] : certificatesIn(tls.clientCertificate);
+  return {
+    clientCertificate: certificate ?? null,
+    clientKey: certificate === undefined ? null : MASK,
+    ca: tls.ca === null ? [] : certificatesIn(tls.ca),
+  };
+}
+
+export function publicKeyView({ publicKey, createdAt, expiresAt }: PublicKeyRow): PublicKeyDto {
+  const jwk = publicJwk(publicKey);
+  return { keyId: jwk.kid, publicKey, jwk, createdAt, expiresAt };
+}
+
 /** Its own policy, else the default; complete. */
 function policyInEffect({ retryPolicy, timeoutMs }: EndpointRow): RetryPolicyDto {
   const policy = retryPolicy ? completeRetryPolicy(retryPolicy) : DEFAULT_RETRY_POLICY;
@@ -61,5 +110,13 @@ export function enabledView(endpoint: EndpointRow, missed: Missed | null): Enabl
 }
 
 export function secretsView(secrets: LiveSecret[]): EndpointSecretsDto {
-  return { data: secrets.map(({ secret, createdAt, expiresAt }) => ({ secret, createdAt, expiresAt })) };
+  return {
+    data: secrets.map(({ kind, secret, publicKey, createdAt, expiresAt }) => ({
+      kind,
+      secret: kind === 'v1' ? secret : null,
+      publicKey,
+      createdAt,
+      expiresAt,
+    })),
+  };
 }

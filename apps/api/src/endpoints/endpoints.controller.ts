@@ -39,6 +39,9 @@ export class EndpointsController {
     'not_found',
     'invalid_endpoint_url',
     'invalid_custom_header',
+    'invalid_signature_header',
+    'invalid_auth',
+    'invalid_tls',
     'invalid_retry_policy',
     'invalid_rate_limit',
     'invalid_on_failure',
@@ -52,10 +55,15 @@ export class EndpointsController {
     @Req() request: FastifyRequest,
   ): Promise<CreatedEndpointDto> {
     return this.mutations.run(caller, request, async (tx) => {
-      const { endpoint, secret } = await this.endpoints.register(tx, caller.scope, subscriber, body);
+      const { endpoint, secret, publicKey } = await this.endpoints.register(
+        tx,
+        caller.scope,
+        subscriber,
+        body,
+      );
       return {
         status: 201,
-        body: { ...endpointView(endpoint), secret },
+        body: { ...endpointView(endpoint), secret, publicKey },
         action: 'endpoint.create',
         subscriberId: endpoint.subscriberId,
         change: auditOfEndpoint(null, endpoint),
@@ -101,6 +109,9 @@ export class EndpointsController {
     'not_found',
     'invalid_endpoint_url',
     'invalid_custom_header',
+    'invalid_signature_header',
+    'invalid_auth',
+    'invalid_tls',
     'invalid_retry_policy',
     'invalid_rate_limit',
     'invalid_on_failure',

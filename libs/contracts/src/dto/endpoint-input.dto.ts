@@ -25,6 +25,7 @@ import {
   TIMEOUT_SECONDS_MIN,
   URL_LENGTH_MAX,
 } from '../limits.js';
+import type { AuthDto, SignatureHeaderDto, TlsDto } from './endpoint-proofs.dto.js';
 import { AutoDisableDto, OnFailureDto, type RateLimitDto } from './endpoint-policies.dto.js';
 import { AsGiven, atMost, IfNotNull, IfPresent, IsPlainText, IsTexts } from './field-rules.js';
 import type { RetryPolicyDto } from './retry-policy.dto.js';
@@ -85,6 +86,46 @@ export class CreateEndpointDto {
   @IsString()
   @MaxLength(256, atMost(256))
   secret?: string;
+
+  /**
+   * The signatures in `webhook-signature`: `v1` (HMAC with the secret), `v1a` (ed25519: we make a key pair, you get its public
+   * half), or both. Default: `["v1"]`.
+   * @example ["v1"]
+   */
+  @IfPresent()
+  @IsArray()
+  @ArrayMinSize(1)
+  @ArrayMaxSize(2, atMost(2))
+  @IsIn(['v1', 'v1a'], { each: true })
+  signatures?: ('v1' | 'v1a')[];
+
+  /**
+   * Further headers with a signature, up to 3, for receivers that were written for somebody else's.
+   * @example [{ "name": "x-hub-signature-256", "format": "github" }]
+   */
+  @IfNotNull()
+  @AsGiven()
+  @IsArray()
+  signatureHeaders?: SignatureHeaderDto[] | null;
+
+  /**
+   * What to send in `authorization`. Default: nothing. Its secrets are never shown again.
+   * @example { "type": "bearer", "token": "a-token-that-your-receiver-knows" }
+   */
+  @IfNotNull()
+  @AsGiven()
+  @IsObject()
+  auth?: AuthDto | null;
+
+  /**
+   * How TLS is spoken to it: a client certificate with its key, and an authority that vouches for the receiver. Default:
+   * none, and the public authorities.
+   * @example null
+   */
+  @IfNotNull()
+  @AsGiven()
+  @IsObject()
+  tls?: TlsDto | null;
 
   /**
    * How many seconds one attempt may take in all, 1 to 30. Default: 15.
@@ -223,6 +264,46 @@ export class ChangeEndpointDto {
   @AsGiven()
   @IsTexts({ ...HEADER_BOUNDS, orNull: true })
   headers?: Record<string, string | null> | null;
+
+  /**
+   * The signatures in `webhook-signature`: `v1` (HMAC with the secret), `v1a` (ed25519: we make a key pair, you get its public
+   * half), or both. A key pair is made when there is none yet.
+   * @example ["v1"]
+   */
+  @IfPresent()
+  @IsArray()
+  @ArrayMinSize(1)
+  @ArrayMaxSize(2, atMost(2))
+  @IsIn(['v1', 'v1a'], { each: true })
+  signatures?: ('v1' | 'v1a')[];
+
+  /**
+   * Further headers with a signature, up to 3: they replace the old ones. A masked secret, sent back as it was shown, stays.
+   * @example [{ "name": "x-hub-signature-256", "format": "github" }]
+   */
+  @IfNotNull()
+  @AsGiven()
+  @IsArray()
+  signatureHeaders?: SignatureHeaderDto[] | null;
+
+  /**
+   * What to send in `authorization`; it replaces the old one whole, null takes it away. A masked secret, sent back as it was
+   * shown, stays, unless the token URL changes. Access tokens that were fetched with the old settings are forgotten.
+   * @example { "type": "bearer", "token": "a-token-that-your-receiver-knows" }
+   */
+  @IfNotNull()
+  @AsGiven()
+  @IsObject()
+  auth?: AuthDto | null;
+
+  /**
+   * How TLS is spoken to it, merged field by field: null takes one away, what is absent stays. Null for the whole takes all away.
+   * @example null
+   */
+  @IfNotNull()
+  @AsGiven()
+  @IsObject()
+  tls?: TlsDto | null;
 
   /**
    * How many seconds one attempt may take in all, 1 to 30.

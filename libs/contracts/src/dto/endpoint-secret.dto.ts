@@ -1,11 +1,20 @@
-import { IsInt, IsOptional, IsString, Max, MaxLength, Min } from 'class-validator';
+import { IsIn, IsInt, IsOptional, IsString, Max, MaxLength, Min } from 'class-validator';
 import { SECRET_OVERLAP_SECONDS_MAX } from '../limits.js';
-import { atMost } from './field-rules.js';
+import { atMost, IfPresent } from './field-rules.js';
 
 /** How to rotate a signing secret. */
 export class RotateSecretDto {
   /**
-   * Your own new secret: `whsec_` and 24 to 64 bytes in base64. Default: we make one.
+   * Which kind of signature: `v1` gets a new secret, `v1a` a new key pair of ed25519, whose private half is made by us.
+   * Default: `v1`, or `v1a` at an endpoint that signs with nothing else.
+   * @example "v1"
+   */
+  @IfPresent()
+  @IsIn(['v1', 'v1a'])
+  kind?: 'v1' | 'v1a';
+
+  /**
+   * Your own new secret: `whsec_` and 24 to 64 bytes in base64. Default: we make one. Not for `v1a`.
    * @example "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDC2FVsBQIhrs="
    */
   @IsOptional()
@@ -25,13 +34,25 @@ export class RotateSecretDto {
   overlapSeconds?: number;
 }
 
-/** A secret that signs now. */
+/** A secret or key that signs now. */
 export class EndpointSecretDto {
   /**
-   * What your receiver verifies signatures with.
+   * The kind of signature that it makes: `v1` (HMAC) or `v1a` (ed25519).
+   * @example "v1"
+   */
+  kind: 'v1' | 'v1a';
+
+  /**
+   * Of `v1`: what your receiver verifies signatures with. Null for `v1a`: nobody sees a private key.
    * @example "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="
    */
-  secret: string;
+  secret: string | null;
+
+  /**
+   * Of `v1a`: what your receiver verifies signatures with. Null for `v1`.
+   * @example null
+   */
+  publicKey: string | null;
 
   /**
    * When it was made.

@@ -1,4 +1,5 @@
 import type { AutoDisableDto, OnFailureDto, RateLimitDto } from './endpoint-policies.dto.js';
+import type { ShownAuthDto, ShownSignatureHeaderDto, ShownTlsDto } from './endpoint-proofs.dto.js';
 import type { RetryPolicyDto } from './retry-policy.dto.js';
 
 /** A URL that receives events. */
@@ -38,6 +39,24 @@ export class EndpointDto {
    * @example { "x-tenant": "••••••" }
    */
   headers: Record<string, string>;
+
+  /**
+   * The signatures in `webhook-signature`: `v1` (HMAC, verified with the secret), `v1a` (ed25519, verified with the public key).
+   * @example ["v1"]
+   */
+  signatures: ('v1' | 'v1a')[];
+
+  /**
+   * Further headers with a signature, for receivers that were written for somebody else's.
+   * @example []
+   */
+  signatureHeaders: ShownSignatureHeaderDto[];
+
+  /** What is sent in `authorization`, its secret masked; null: nothing. */
+  auth: ShownAuthDto | null;
+
+  /** How TLS is spoken to it; null: without a client certificate, and public authorities vouch for it. */
+  tls: ShownTlsDto | null;
 
   /**
    * How many seconds one attempt may take in all.
@@ -144,6 +163,12 @@ export class CreatedEndpointDto extends EndpointDto {
    * @example "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="
    */
   secret: string;
+
+  /**
+   * What it verifies `v1a` signatures with; null when the endpoint has none. Anybody may know it.
+   * @example null
+   */
+  publicKey: string | null;
 }
 
 /** A replay to be posted to `/v1/replays`, as it is. */

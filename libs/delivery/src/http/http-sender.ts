@@ -1,6 +1,6 @@
 import type { EgressProxy } from '@app/config';
 import { checkEndpointUrl, classifyError, classifyStatus } from '@app/domain';
-import type { FailureClass, UrlPolicy, UrlProblemCode } from '@app/domain';
+import type { FailureClass, TlsIdentity, UrlPolicy, UrlProblemCode } from '@app/domain';
 import { errors } from 'undici';
 import type { Dispatcher } from 'undici';
 import type { Connection } from './connection.js';
@@ -13,7 +13,6 @@ import { ResponseFlood } from './response-bounds.js';
 import { keptHeaders } from './response-headers.js';
 import type { ReceivedHeaders } from './response-headers.js';
 import { identityKey, secureContextOf } from './tls-identity.js';
-import type { TlsIdentity } from './tls-identity.js';
 
 export interface HttpSenderOptions {
   /** What may be dialled: each URL is judged anew for each request. */

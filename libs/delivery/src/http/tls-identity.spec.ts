@@ -6,11 +6,11 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
-import { parseCidrs, PUBLIC_ONLY, type UrlPolicy } from '@app/domain';
+import { parseCidrs, PUBLIC_ONLY, type TlsIdentity, type UrlPolicy } from '@app/domain';
 import { afterEach, describe, expect, it } from 'vitest';
 import { makeAuthority, type Issued } from '../../../../test/support/certificate-authority.js';
 import { HttpSender } from './http-sender.js';
-import { identityKey, type TlsIdentity } from './tls-identity.js';
+import { identityKey } from './tls-identity.js';
 
 const LOOPBACK: UrlPolicy = {
   addresses: { ...PUBLIC_ONLY, allow: parseCidrs('127.0.0.0/8') },

@@ -1,14 +1,6 @@
 import { createHash } from 'node:crypto';
 import tls from 'node:tls';
-
-/** How one endpoint wants TLS to be spoken: who we are there, and whom it is believed to be. All PEM. */
-export interface TlsIdentity {
-  /** Shown when the receiver asks for one, with its chain. */
-  readonly clientCertificate: string | null;
-  readonly clientKey: string | null;
-  /** Trusted INSTEAD of the public roots: who names an authority says that no other vouches for the receiver. */
-  readonly ca: string | null;
-}
+import type { TlsIdentity } from '@app/domain';
 
 /** What names an identity: connections are shared by those who have the same, and by nobody else. */
 export function identityKey({ clientCertificate, clientKey, ca }: TlsIdentity): string {

@@ -4,6 +4,7 @@ import { generateSecret } from '@app/signing';
 import {
   endpointSecretsRepository,
   endpointsRepository,
+  NO_PROOFS,
   subscribersRepository,
   type Database,
   type EndpointRow,
@@ -15,6 +16,8 @@ import { mergeMetadata, type TextsChange } from '../metadata.js';
 import { checkHeaders, checkPatterns, checkSecret, checkStoredUrl, checkUrl } from './checks.js';
 import { mergeHeaders } from './headers.js';
 import { checkPolicies, DEFAULT_POLICIES, type PoliciesWanted } from './policies.js';
+import { newPrivateKey } from './private-keys.js';
+import { changeProofs, concernsProofs, refuseContradictions, type ProofsWanted } from './proofs.js';
 
 /** How an endpoint is named: its subscriber by `sub_…` or external id, and its own uuid (null: not the form of one). */
 export interface EndpointReference {
@@ -22,7 +25,7 @@ export interface EndpointReference {
   id: string | null;
 }
 
-export interface NewEndpointWanted extends PoliciesWanted {
+export interface NewEndpointWanted extends PoliciesWanted, ProofsWanted {
   verification?: EndpointRow['verification'];
   url: string;
   description?: string;
@@ -35,7 +38,7 @@ export interface NewEndpointWanted extends PoliciesWanted {
 }
 
 /** What is absent stays. Headers and metadata are merged name by name. */
-export interface EndpointChange extends PoliciesWanted {
+export interface EndpointChange extends PoliciesWanted, ProofsWanted {
   verification?: EndpointRow['verification'];
   url?: string;
   description?: string;
@@ -81,17 +84,19 @@ export class Endpoints {
     checkStoredUrl(url, this.policy);
   }
 
-  /** Answers the endpoint and its secret, which the answer to this call shows. */
+  /** Answers the endpoint, its secret, which the answer to this call shows, and its public key when it has one. */
   async register(
     tx: Tx,
     scope: Scope,
     subscriberReference: string,
     wanted: NewEndpointWanted,
-  ): Promise<{ endpoint: EndpointRow; secret: string }> {
+  ): Promise<{ endpoint: EndpointRow; secret: string; publicKey: string | null }> {
     const url = checkUrl(wanted.url, this.policy);
     const eventTypes = checkPatterns(wanted.eventTypes ?? ['*']);
     const headers = checkHeaders(wanted.headers ?? {});
     const secret = wanted.secret === undefined ? generateSecret(this.ids.random) : checkSecret(wanted.secret);
+    const proofs = changeProofs(NO_PROOFS, wanted, this.circumstances());
+    refuseContradictions(proofs, { url, headerNames: Object.keys(headers) });
 
     // Locked, so that of two registrations at the limit one is refused, and none joins a subscriber being deleted.
     const subscriber = await subscribersRepository.lock(tx, scope, subscriberReference);
@@ -121,6 +126,7 @@ export class Endpoints {
       metadata: mergeMetadata({}, wanted.metadata ?? {}),
       timeoutMs: (wanted.timeoutSeconds ?? TIMEOUT_SECONDS_DEFAULT) * 1000,
       ...policies,
+      proofs,
     };
     await endpointsRepository.insert(tx, row, windowForRate(policies.rateLimit));
     await endpointSecretsRepository.insert(tx, {
@@ -129,7 +135,12 @@ export class Endpoints {
       endpointId: id,
       secret,
     });
-    return { endpoint: found(await endpointsRepository.find(tx, scope, subscriber.id, id)), secret };
+    const publicKey = proofs.signatures.includes('v1a') ? await this.addPrivateKey(tx, row) : null;
+    return {
+      endpoint: found(await endpointsRepository.find(tx, scope, subscriber.id, id)),
+      secret,
+      publicKey,
+    };
   }
 
   async change(
@@ -142,17 +153,20 @@ export class Endpoints {
     const url = change.url === undefined ? before.url : checkUrl(change.url, this.policy);
     const policies = await checkPolicies(tx, before, change);
     const verification = this.verification(change.verification ?? before.verification);
+    const headers =
+      change.headers === undefined
+        ? undefined
+        : checkHeaders(mergeHeaders(await endpointsRepository.openHeaders(tx, before), change.headers));
+    const proofs = concernsProofs(change)
+      ? changeProofs(await endpointsRepository.openProofs(tx, before), change, this.circumstances())
+      : undefined;
+    refuseContradictions(proofs ?? before, { url, headerNames: Object.keys(headers ?? before.headers) });
     await endpointsRepository.update(tx, before.subscriberId, before.id, {
       url,
       ...(change.description === undefined ? {} : { description: change.description }),
       ...(change.eventTypes === undefined ? {} : { eventTypes: checkPatterns(change.eventTypes) }),
-      ...(change.headers === undefined
-        ? {}
-        : {
-            headers: checkHeaders(
-              mergeHeaders(await endpointsRepository.openHeaders(tx, before), change.headers),
-            ),
-          }),
+      ...(headers === undefined ? {} : { headers }),
+      ...(proofs === undefined ? {} : { proofs }),
       ...(change.metadata === undefined ? {} : { metadata: mergeMetadata(before.metadata, change.metadata) }),
       ...(change.timeoutSeconds === undefined ? {} : { timeoutMs: change.timeoutSeconds * 1000 }),
       ...policies,
@@ -160,6 +174,7 @@ export class Endpoints {
     // Whoever proved it was there: somebody else may be now.
     if (verification !== before.verification || (url !== before.url && verification !== 'none'))
       await endpointsRepository.resetVerification(tx, before.subscriberId, before.id, verification);
+    if (proofs?.signatures.includes('v1a')) await this.ensurePrivateKey(tx, before);
     if (policies.rateLimit !== undefined)
       await endpointsRepository.limitWindow(
         tx,
@@ -169,8 +184,9 @@ export class Endpoints {
       );
     if (policies.orderedFailure === 'skip' || policies.ordered === false)
       await endpointsRepository.releaseKeys(tx, before.subscriberId, before.id);
-    // No reason to wait for the sake of the old one.
-    if (url !== before.url) await endpointsRepository.probeSoon(tx, before.subscriberId, before.id);
+    // No reason to wait for the sake of what is no more.
+    if (url !== before.url || proofs !== undefined)
+      await endpointsRepository.probeSoon(tx, before.subscriberId, before.id);
     return found(await endpointsRepository.find(tx, scope, before.subscriberId, before.id));
   }
 
@@ -181,6 +197,24 @@ export class Endpoints {
     throw new Problem('invalid_request', `\`/verification\` ${detail}.`, {
       errors: [{ pointer: '/verification', detail }],
     });
+  }
+
+  /** One that signed with `v1a` before goes on with the key that its receiver knows. */
+  private async ensurePrivateKey(tx: Tx, endpoint: Pick<EndpointRow, 'id' | 'subscriberId'>): Promise<void> {
+    const { id, subscriberId } = endpoint;
+    const live = await endpointSecretsRepository.live(tx, subscriberId, id, 'v1a');
+    if (live.length === 0) await this.addPrivateKey(tx, endpoint);
+  }
+
+  private async addPrivateKey(tx: Tx, endpoint: Pick<EndpointRow, 'id' | 'subscriberId'>): Promise<string> {
+    const made = newPrivateKey(this.ids);
+    const { id: endpointId, subscriberId } = endpoint;
+    await endpointSecretsRepository.insert(tx, { id: this.ids.next(), subscriberId, endpointId, ...made });
+    return made.publicKey;
+  }
+
+  private circumstances() {
+    return { policy: this.policy, now: this.ids.clock.now() };
   }
 
   async delete(tx: Tx, scope: Scope, reference: EndpointReference): Promise<EndpointRow> {

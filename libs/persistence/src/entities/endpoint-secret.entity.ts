@@ -20,6 +20,14 @@ export class EndpointSecretEntity {
   @Column('bytea', { name: 'secret_sealed', nullable: true })
   secretSealed: Buffer | null;
 
+  /** `v1`: a secret for HMAC. `v1a`: a private key of ed25519, `whsk_` and base64. */
+  @Column('text')
+  kind: 'v1' | 'v1a';
+
+  /** The public half of a private key, `whpk_` and base64; null for a secret. */
+  @Column('text', { name: 'public_key', nullable: true })
+  publicKey: string | null;
+
   @Column({ type: 'timestamptz', name: 'created_at', insert: false, update: false })
   createdAt: Date;
 

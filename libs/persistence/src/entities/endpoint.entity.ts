@@ -1,4 +1,5 @@
 import type { RateLimit, RetryPolicyInput } from '@app/domain';
+import type { ShownProofs, SignatureKind } from '../proofs.js';
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
 @Entity('endpoints')
@@ -77,6 +78,25 @@ export class EndpointEntity {
   /** When it last did, for the URL that it has; null while it has not. */
   @Column('timestamptz', { name: 'verified_at', nullable: true })
   verifiedAt: Date | null;
+  /** Which signatures stand in `webhook-signature`. */
+  @Column('text', { array: true })
+  signatures: SignatureKind[];
+
+  /** Further headers with a signature, without their secrets. */
+  @Column('jsonb', { name: 'signature_headers' })
+  signatureHeaders: ShownProofs['signatureHeaders'];
+
+  /** What is sent in `authorization`, without its secret; null for nothing. */
+  @Column('jsonb', { nullable: true })
+  auth: ShownProofs['auth'];
+
+  /** Client certificate and authority, PEM, without the private key; null for neither. */
+  @Column('jsonb', { nullable: true })
+  tls: ShownProofs['tls'];
+
+  /** What was left out of the three above, sealed; null when that is nothing. */
+  @Column('bytea', { name: 'credentials_sealed', nullable: true })
+  credentialsSealed: Buffer | null;
 
   /** Set while disabled: no request goes there, its new deliveries are cancelled. */
   @Column('timestamptz', { name: 'disabled_at', nullable: true })
