@@ -1,5 +1,5 @@
 import { auditChange, toPublicId, type AuditChange } from '@app/domain';
-import type { EndpointRow, LiveSecret } from '@app/persistence';
+import { endpointsRepository, type EndpointRow, type LiveSecret, type Tx } from '@app/persistence';
 
 /** What of an endpoint the audit log may show. A field that is not here is masked: add it only when it can hold no secret. */
 const HARMLESS = [
@@ -24,6 +24,11 @@ const HARMLESS = [
 
 export function auditOfEndpoint(before: EndpointRow | null, after: EndpointRow | null): AuditChange {
   return auditChange(before && snapshot(before), after && snapshot(after), HARMLESS);
+}
+
+/** With the values of its headers, which are compared and never shown: whether one is another now is worth a line. */
+export async function withHeaders(tx: Tx, endpoint: EndpointRow): Promise<EndpointRow> {
+  return { ...endpoint, headers: await endpointsRepository.openHeaders(tx, endpoint) };
 }
 
 function snapshot(endpoint: EndpointRow): object {

@@ -18,7 +18,7 @@ import { Mutations } from '../edge/mutations.js';
 import { pageOf, parsePage } from '../edge/page.js';
 import { OpenToCustomers } from '../edge/open-to-customers.decorator.js';
 import { RequireScope } from '../edge/require-scope.decorator.js';
-import { auditOfEndpoint } from './endpoint.audit.js';
+import { auditOfEndpoint, withHeaders } from './endpoint.audit.js';
 import { endpointReference, endpointView } from './endpoint.view.js';
 
 @ApiTags('Endpoints')
@@ -66,7 +66,7 @@ export class EndpointsController {
         body: { ...endpointView(endpoint), secret, publicKey },
         action: 'endpoint.create',
         subscriberId: endpoint.subscriberId,
-        change: auditOfEndpoint(null, endpoint),
+        change: auditOfEndpoint(null, await withHeaders(tx, endpoint)),
       };
     });
   }
@@ -125,14 +125,14 @@ export class EndpointsController {
   ): Promise<EndpointDto> {
     return this.mutations.run(caller, request, async (tx) => {
       const reference = endpointReference(subscriber, endpoint);
-      const before = await this.endpoints.lock(tx, caller.scope, reference);
+      const before = await withHeaders(tx, await this.endpoints.lock(tx, caller.scope, reference));
       const changed = await this.endpoints.change(tx, caller.scope, reference, body);
       return {
         status: 200,
         body: endpointView(changed),
         action: 'endpoint.update',
         subscriberId: changed.subscriberId,
-        change: auditOfEndpoint(before, changed),
+        change: auditOfEndpoint(before, await withHeaders(tx, changed)),
       };
     });
   }
@@ -157,7 +157,7 @@ export class EndpointsController {
         action: 'endpoint.delete',
         object: toPublicId('ep', deleted.id),
         subscriberId: deleted.subscriberId,
-        change: auditOfEndpoint(deleted, null),
+        change: auditOfEndpoint(await withHeaders(tx, deleted), null),
       };
     });
   }
