@@ -185,6 +185,13 @@ describe('one data directory through its life', () => {
     expect(list.output).toContain(`${made.id}  shop  [deliveries:read] only sub_`);
     expect(list.output).not.toContain(made.key);
 
+    // Its new text, and for a day the old one too.
+    const rotated = (await cli(['keys', 'rotate', made.id, '--overlap', '1d'])).output;
+    const renewed = createClient({ url: running.apiUrl, key: /^ph_live_\S+$/m.exec(rotated)?.[0] ?? '' });
+    for (const each of [shop, renewed])
+      expect((await each.request('GET', '/v1/deliveries')).status).toBe(200);
+    expect((await cli(['keys', 'rotate', made.id, '--overlap', '8d'])).code).toBe(1);
+
     expect(await cli(['keys', 'revoke', made.id])).toMatchObject({ code: 0 });
     await expect
       .poll(async () => (await shop.request('GET', '/v1/deliveries')).status, { timeout: 5000 })

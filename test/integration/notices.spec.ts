@@ -135,6 +135,13 @@ it('410 disables the endpoint, and the operator hears of it', async () => {
     [customer.endpointIds[0]],
   );
   expect(row.reason).toMatch(/^gone_410: /);
+  // Nobody asked for it: the audit log says who did it, and why.
+  expect(
+    await database.query(
+      `SELECT actor_kind, actor, action, after ->> 'disabledReason' AS reason FROM audit_log WHERE object = $1`,
+      [toPublicId('ep', customer.endpointIds[0])],
+    ),
+  ).toEqual([{ actor_kind: 'system', actor: 'delivery', action: 'endpoint.disable', reason: row.reason }]);
 });
 
 it('nothing but failures for too long: warned at 50, 75 and 100 %, then disabled; a success in between is told as recovery', async () => {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { WORKER_ROLE } from '@app/contracts';
+import { API_ROLE, WORKER_ROLE } from '@app/contracts';
 import { newId, systemRandom } from '@app/domain';
 import type { AcceptableEvent } from '@app/ingest';
 import { createDataSource, Database, endpointSecretsRepository } from '@app/persistence';
@@ -9,10 +9,10 @@ import { testKeyring } from './keks.js';
 /** A pool on this database, as the worker makes it: everybody's rows. `owner`: for tests that change the schema. */
 export async function openDatabase(
   url: string,
-  as: 'worker' | 'owner' = 'worker',
+  as: 'worker' | 'api' | 'owner' = 'worker',
   keyring = testKeyring(),
 ): Promise<Database> {
-  const role = as === 'worker' ? WORKER_ROLE : undefined;
+  const role = ({ worker: WORKER_ROLE, api: API_ROLE, owner: undefined } as const)[as];
   const dataSource = createDataSource({ url, applicationName: 'posthorn-test', poolMax: 10, role });
   await dataSource.initialize();
   return new Database(dataSource, systemRandom, keyring);

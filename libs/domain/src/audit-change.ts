@@ -30,9 +30,13 @@ export function auditChange(
     const old = was.get(name);
     const now = is.get(name);
     if (before && after && equal(old, now)) continue;
-    if (change.before && !isEmpty(old)) change.before[name] = shown.has(name) ? old : masked(old);
-    if (change.after && (shown.has(name) || !isEmpty(now)))
-      change.after[name] = shown.has(name) ? (now ?? null) : masked(now, before ? old : undefined);
+    if (shown.has(name)) {
+      if (change.before) change.before[name] = old ?? null;
+      if (change.after) change.after[name] = now ?? null;
+      continue;
+    }
+    if (change.before && !isEmpty(old)) change.before[name] = masked(old);
+    if (change.after && !isEmpty(now)) change.after[name] = masked(now, old);
   }
   return change;
 }

@@ -9,7 +9,11 @@ import { Authentication } from './authentication.js';
 
 vi.mock('node:crypto', async (original) => {
   const real = await original<typeof crypto>();
-  return { ...real, createHash: vi.fn(real.createHash), timingSafeEqual: vi.fn(real.timingSafeEqual) };
+  return {
+    ...real,
+    createHash: vi.fn<typeof real.createHash>(real.createHash),
+    timingSafeEqual: vi.fn<typeof real.timingSafeEqual>(real.timingSafeEqual),
+  };
 });
 
 const random = seededRandom(7);
