@@ -11,6 +11,12 @@ import { configFor, startApi, type ApiFixture, type Reply } from './api-fixture.
 import { MATRIX } from './authorization-matrix.rows.js';
 import { makeWorld, noWorld, type World } from './authorization-matrix.world.js';
 
+// Whether a key has ended is asked again and again.
+const UNLIMITED = {
+  POSTHORN_RATE_LIMIT_KEY: '0',
+  POSTHORN_RATE_LIMIT_ADDRESS: '0',
+  POSTHORN_RATE_LIMIT_CUSTOMER: '0',
+};
 let fixture: ApiFixture;
 let second: Api;
 let behindProxy: Api;
@@ -18,9 +24,11 @@ let world: World;
 let other: World;
 
 beforeAll(async () => {
-  fixture = await startApi({ POSTHORN_RATE_LIMIT_KEY: '0', POSTHORN_RATE_LIMIT_ADDRESS: '0' });
-  second = await createApi(configFor(fixture.databaseUrl));
-  behindProxy = await createApi(configFor(fixture.databaseUrl, { POSTHORN_TRUSTED_PROXIES: '127.0.0.0/8' }));
+  fixture = await startApi(UNLIMITED);
+  second = await createApi(configFor(fixture.databaseUrl, UNLIMITED));
+  behindProxy = await createApi(
+    configFor(fixture.databaseUrl, { ...UNLIMITED, POSTHORN_TRUSTED_PROXIES: '127.0.0.0/8' }),
+  );
   await fixture.call('POST', '/v1/event-types', { name: 'thing.happened' });
   [world, other] = await Promise.all([makeWorld(fixture), makeWorld(fixture)]);
 });
