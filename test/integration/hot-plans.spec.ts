@@ -6,6 +6,7 @@ import { BATCH_DELIVERIES_MAX, Problem, STAFF } from '@app/contracts';
 import { newId, systemRandom } from '@app/domain';
 import {
   acceptRepository,
+  inScopes,
   orderingRepository,
   PumpRepository,
   recordRepository,
@@ -54,9 +55,9 @@ interface Plan {
 }
 
 /** The most rows that any node of the plan touched. */
-async function rowsTouched(send: (tx: Tx) => Promise<unknown>): Promise<number> {
+async function rowsTouched(send: (tx: Tx) => Promise<unknown>, on = database): Promise<number> {
   let touched = 0;
-  await database.hotTransaction(async (tx) => {
+  await on.hotTransaction(async (tx) => {
     const explaining = {
       prepared: async (_: string, text: string, values: unknown[]) => {
         const [row] = await tx.query<{ 'QUERY PLAN': { Plan: Plan }[] }>(
@@ -84,6 +85,20 @@ it('finds subscribers by either id without walking the table', async () => {
       acceptRepository.resolveSubscribers(tx, [subscriberId], ['other-7', externalId]),
     ),
   ).toBeLessThan(20);
+});
+
+it('does so behind the policies of the api, too, for one subscriber and for all', async () => {
+  const api = await openDatabase(url, 'api');
+  const { subscriberId, externalId } = fixture;
+  for (const scope of [STAFF, { kind: 'subscriber' as const, subscriberId }]) {
+    const touched = (send: (tx: Tx) => Promise<unknown>) => inScopes([scope], () => rowsTouched(send, api));
+    expect(
+      await touched((tx) => acceptRepository.resolveSubscribers(tx, [subscriberId], ['other-7', externalId])),
+    ).toBeLessThan(20);
+    const newest = `SELECT id, status FROM deliveries WHERE subscriber_id = $1 ORDER BY id DESC LIMIT 50`;
+    expect(await touched((tx) => tx.prepared('newest', newest, [subscriberId]))).toBeLessThanOrEqual(50);
+  }
+  await api.close();
 });
 
 it('loads deliveries without walking their partition', async () => {

@@ -6,7 +6,10 @@ import { createDataSource, Database, endpointSecretsRepository } from '@app/pers
 import { generateSecret } from '@app/signing';
 import { testKeyring } from './keks.js';
 
-/** A pool on this database, as the worker makes it: everybody's rows. `owner`: for tests that change the schema. */
+/**
+ * A pool on this database, as the worker makes it: everybody's rows. `api`: those of a scope (inScopes, asSystem).
+ * `owner`: for tests that change the schema.
+ */
 export async function openDatabase(
   url: string,
   as: 'worker' | 'api' | 'owner' = 'worker',

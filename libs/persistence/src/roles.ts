@@ -6,8 +6,8 @@ export async function checkRole(database: Database, role: DatabaseRole): Promise
   const [row] = await database.query<{ name: string; above: string | null }>(
     `SELECT current_user AS name,
             CASE WHEN rolsuper THEN 'is a superuser' WHEN rolbypassrls THEN 'may bypass row security'
-                 WHEN ${ownsTables('oid')} THEN 'owns tables' END AS above
-       FROM pg_roles WHERE rolname = current_user`,
+                 WHEN ${ownsTables('r.oid')} THEN 'owns tables' END AS above
+       FROM pg_roles r WHERE rolname = current_user`,
   );
   if (row.name !== role)
     return `The connection is ${row.name} and not ${role}: take \`options\` out of DATABASE_URL, and connect without a pooler that drops them.`;
@@ -20,8 +20,8 @@ export async function howRoleCanBeLeft(database: Database): Promise<string | nul
   const [row] = await database.query<{ name: string; above: string | null }>(
     `SELECT session_user AS name,
             CASE WHEN rolsuper THEN 'a superuser' WHEN rolbypassrls THEN 'allowed to bypass row security'
-                 WHEN ${ownsTables('oid')} THEN 'the owner of tables' END AS above
-       FROM pg_roles WHERE rolname = session_user`,
+                 WHEN ${ownsTables('r.oid')} THEN 'the owner of tables' END AS above
+       FROM pg_roles r WHERE rolname = session_user`,
   );
   return row.above === null
     ? null
