@@ -5,6 +5,7 @@ import {
   PEM_LENGTH_MAX,
   receiverAuthProblems,
   signatureHeadersProblems,
+  type OAuth2Auth,
   type ReceiverAuth,
   type SignatureHeader,
   type TlsIdentity,
@@ -100,35 +101,38 @@ function checkSignatureHeaders(before: readonly SignatureHeader[], wanted: unkno
 
 function checkAuth(before: ReceiverAuth | null, wanted: unknown, policy: UrlPolicy): ReceiverAuth | null {
   if (wanted === null || isNone(wanted)) return null;
-  refuse('invalid_auth', '/auth', receiverAuthProblems(wanted));
-  const auth = unmasked(before, wanted as ReceiverAuth);
+  const given = withKnownSecret(before, wanted, policy);
+  refuse('invalid_auth', '/auth', receiverAuthProblems(given));
+  const auth = given as ReceiverAuth;
   if (auth.type !== 'oauth2') return auth;
   const url = checkEndpointUrl(auth.tokenUrl, policy);
   if (!url.ok)
     throw new Problem('invalid_auth', url.message, {
       errors: [{ pointer: '/auth/tokenUrl', detail: url.message }],
     });
-  const complete = { ...auth, tokenUrl: url.url, clientAuth: auth.clientAuth ?? 'basic' };
-  if (complete.clientSecret !== MASK) return complete;
-  // Whoever may change the URL but does not know the secret could have it sent to himself.
-  const known =
-    before?.type === 'oauth2' && before.tokenUrl === complete.tokenUrl ? before.clientSecret : null;
-  if (known === null) refuseMask('clientSecret');
-  return { ...complete, clientSecret: known! };
+  return { ...auth, tokenUrl: url.url, clientAuth: auth.clientAuth ?? 'basic' };
 }
 
-function unmasked(before: ReceiverAuth | null, wanted: ReceiverAuth): ReceiverAuth {
-  if (wanted.type === 'oauth2') return wanted;
-  const name = AUTH_SECRETS[wanted.type];
-  const given = wanted as unknown as Record<string, string>;
+/** With the secret that we have where the mask stands. Whatever else is wrong with it is found later. */
+function withKnownSecret(before: ReceiverAuth | null, wanted: unknown, policy: UrlPolicy): unknown {
+  const given = wanted as Record<string, unknown>;
+  if (!Object.hasOwn(AUTH_SECRETS, String(given.type))) return wanted;
+  const name = AUTH_SECRETS[given.type as ReceiverAuth['type']];
   if (given[name] !== MASK) return wanted;
-  if (before?.type !== wanted.type) refuseMask(name);
-  return { ...given, [name]: (before as unknown as Record<string, string>)[name] } as unknown as ReceiverAuth;
+  // Whoever may change the token URL but does not know the secret could have it sent to himself.
+  const known =
+    before?.type === given.type && (before?.type !== 'oauth2' || isTokenUrl(before, given.tokenUrl, policy));
+  if (!known) {
+    const detail = 'is the mask of a secret that we do not have for this: give the secret';
+    refuse('invalid_auth', '/auth', [{ pointer: `/${name}`, detail }]);
+  }
+  return { ...given, [name]: (before as unknown as Record<string, string>)[name] };
 }
 
-function refuseMask(name: string): void {
-  const detail = 'is the mask of a secret that we do not have for this: give the secret';
-  refuse('invalid_auth', '/auth', [{ pointer: `/${name}`, detail }]);
+function isTokenUrl({ tokenUrl }: OAuth2Auth, text: unknown, policy: UrlPolicy): boolean {
+  if (typeof text !== 'string') return false;
+  const url = checkEndpointUrl(text, policy);
+  return url.ok && url.url === tokenUrl;
 }
 
 function isNone(value: unknown): boolean {
