@@ -240,7 +240,9 @@ describe('the circuit', () => {
     lane.fails(5, 0);
     lane.state = probeSoon(lane.state, at(3));
     expect(dueForProbe(lane.state, at(3))).toBe(true);
-    expect(probeSoon(lane.state, at(9)).openUntil).toEqual(at(3));
+    // Asked for twice it is one probe, which may fail without making the wait longer.
+    expect(probeSoon(lane.state, at(9))).toBe(lane.state);
+    expect(lane.state.trips).toBe(0);
     expect(probeSoon(initialLane(), at(9))).toEqual(initialLane());
     expect(reset(lane.state, at(9))).toEqual({ ...initialLane(), window: 1, closedAt: at(9) });
   });

@@ -288,10 +288,13 @@ export function probeLost(state: LaneState, at: Date): LaneState {
   return state.circuit === 'half_open' ? { ...state, circuit: 'open', openUntil: at, probeId: null } : state;
 }
 
-/** For a changed URL: no reason to wait for the old one's sake. */
+/**
+ * Somebody has reason to think that it works again: another URL, a test that arrived, a resend by hand. The probe is sent
+ * at once; should it fail, the circuit stays open no longer than it would have.
+ */
 export function probeSoon(state: LaneState, at: Date): LaneState {
   if (state.circuit !== 'open' || (state.openUntil !== null && state.openUntil <= at)) return state;
-  return { ...state, openUntil: at };
+  return { ...state, openUntil: at, trips: Math.max(state.trips - 1, 0) };
 }
 
 /** For an endpoint that is enabled again: nothing held against it, but it starts slowly, its backlog is waiting. */

@@ -169,7 +169,7 @@ export const endpointsRepository = {
   async probeSoon(tx: Tx, subscriberId: string, id: string): Promise<void> {
     await tx.query(
       `WITH lane AS (
-         UPDATE lanes SET open_until = now()
+         UPDATE lanes SET open_until = now(), trips = greatest(trips - 1, 0)
           WHERE endpoint_id = $1 AND subscriber_id = $2 AND circuit = 'open' AND open_until > now() RETURNING endpoint_id)
        SELECT pg_notify($3, $4) FROM lane`,
       [id, subscriberId, DUE_CHANNEL, dueNoticePayload({ endpointIds: [id] })],
