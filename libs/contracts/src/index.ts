@@ -19,7 +19,7 @@ export * from './dto/explanation.dto.js';
 export * from './dto/replay.dto.js';
 export * from './dto/retry-policy.dto.js';
 export * from './dto/endpoint-secret.dto.js';
-export * from './dto/endpoint-proofs.dto.js';
+export * from './dto/endpoint-credentials.dto.js';
 export * from './dto/endpoint-policies.dto.js';
 export * from './dto/endpoint-health.dto.js';
 export * from './dto/endpoint-input.dto.js';

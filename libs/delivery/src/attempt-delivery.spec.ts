@@ -60,7 +60,7 @@ function endpoint(overrides: Partial<EndpointForAttempt> = {}): EndpointForAttem
     window: 100,
     circuit: 'closed',
     probeId: null,
-    proofs: { signatures: ['v1'], signatureHeaders: [], auth: null, tls: null },
+    credentials: { signatures: ['v1'], signatureHeaders: [], auth: null, tls: null },
     privateKeys: [],
     secrets: [secret],
     unreadable: false,

@@ -126,7 +126,7 @@ export class AttemptDelivery {
     const id = toPublicId('evt', delivery.eventId);
     const timestamp = Math.floor(now.getTime() / 1000);
     const body = handshake?.body ?? Buffer.from(deliveryBody({ id, ...delivery.event! }));
-    const { auth, tls } = endpoint.proofs;
+    const { auth, tls } = endpoint.credentials;
     const headers: Record<string, string> = {
       // The endpoint's own first: none of ours can be replaced, whatever an old row says.
       ...sendableHeaders(endpoint.headers),
@@ -257,8 +257,8 @@ function directiveOf(result: SendResult): ReceiverDirective | null {
 }
 
 /** What signs: private keys before secrets, newest first (a receiver in Elixir looks at the last signature only). */
-function signingSecrets({ proofs, privateKeys, secrets }: EndpointForAttempt): string[] {
-  const signs = (kind: 'v1' | 'v1a'): boolean => proofs.signatures.includes(kind);
+function signingSecrets({ credentials, privateKeys, secrets }: EndpointForAttempt): string[] {
+  const signs = (kind: 'v1' | 'v1a'): boolean => credentials.signatures.includes(kind);
   return [...(signs('v1a') ? privateKeys : []), ...(signs('v1') ? secrets : [])];
 }
 
@@ -271,7 +271,7 @@ function signatureHeaders(
   const keyIds = keyIdsOf(secrets);
   const headers: Record<string, string> = { 'webhook-signature': sign({ id, timestamp, body, secrets }) };
   if (keyIds.length > 0) headers['posthorn-key-ids'] = keyIds.join(' ');
-  for (const { name, format, secret } of endpoint.proofs.signatureHeaders)
+  for (const { name, format, secret } of endpoint.credentials.signatureHeaders)
     headers[name.toLowerCase()] = signForeign(format, {
       timestamp,
       body,

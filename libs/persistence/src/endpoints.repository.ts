@@ -4,7 +4,13 @@ import type { DataKey, Place } from '@app/sealing';
 import type { Database, Tx } from './database.js';
 import { EndpointSecretEntity } from './entities/endpoint-secret.entity.js';
 import { EndpointEntity } from './entities/endpoint.entity.js';
-import { joinProofs, sealProofs, credentialsAt, type Proofs, type SignatureKind } from './proofs.js';
+import {
+  joinCredentials,
+  sealCredentials,
+  credentialsAt,
+  type Credentials,
+  type SignatureKind,
+} from './credentials.js';
 import type { PageOfRows } from './subscribers.repository.js';
 
 /** An endpoint with what its lane says of it. */
@@ -12,7 +18,7 @@ export type EndpointRow = Omit<EndpointEntity, 'deletedAt' | 'headersSealed' | '
   pausedAt: Date | null;
   /** Of what is sealed, not of what is in it: tells an audit row that it is another now. Null: nothing is sealed. */
   headerValues: string | null;
-  credentials: string | null;
+  sealedCredentials: string | null;
 };
 
 /** What was cancelled while an endpoint was disabled. */
@@ -44,10 +50,10 @@ export interface Proof {
   rateLimit: RateLimit | null;
 }
 
-/** `headers` and `proofs` with what of them is sealed. */
+/** `headers` and `credentials` with what of them is sealed. */
 export type NewEndpoint = Omit<
   EndpointEntity,
-  | keyof Proofs
+  | keyof Credentials
   | 'credentialsSealed'
   | 'headersSealed'
   | 'verifiedAt'
@@ -56,7 +62,7 @@ export type NewEndpoint = Omit<
   | 'createdAt'
   | 'updatedAt'
   | 'deletedAt'
-> & { proofs: Proofs };
+> & { credentials: Credentials };
 export type EndpointChanges = Partial<Omit<NewEndpoint, 'id' | 'subscriberId'>>;
 
 type Queries = Pick<Database, 'query'>;
@@ -69,7 +75,7 @@ const COLUMNS = `e.id, e.subscriber_id AS "subscriberId", e.url, e.description, 
   e.disable_attempts_min AS "disableAttemptsMin", e.verification, e.verified_at AS "verifiedAt",
   e.disabled_at AS "disabledAt", e.disabled_reason AS "disabledReason",
   e.signatures, e.signature_headers AS "signatureHeaders", e.auth, e.tls,
-  encode(sha256(e.headers_sealed), 'hex') AS "headerValues", encode(sha256(e.credentials_sealed), 'hex') AS credentials,
+  encode(sha256(e.headers_sealed), 'hex') AS "headerValues", encode(sha256(e.credentials_sealed), 'hex') AS "sealedCredentials",
   e.created_at AS "createdAt", e.updated_at AS "updatedAt", l.paused_at AS "pausedAt"`;
 const FROM = 'FROM endpoints e JOIN lanes l ON l.endpoint_id = e.id AND l.subscriber_id = e.subscriber_id';
 
@@ -122,11 +128,11 @@ export const endpointsRepository = {
 
   /** The endpoint with its lane: there is never one without the other. */
   async insert(tx: Tx, row: NewEndpoint, windowMax: number): Promise<void> {
-    const { proofs, ...columns } = row;
+    const { credentials, ...columns } = row;
     await tx.manager.insert(EndpointEntity, {
       ...columns,
       ...(await sealHeaders(tx, row, row.headers)),
-      ...(await sealProofs(row.id, proofs, () => tx.vault.keyOf(tx, row.subscriberId))),
+      ...(await sealCredentials(row.id, credentials, () => tx.vault.keyOf(tx, row.subscriberId))),
     });
     await tx.query('INSERT INTO lanes (endpoint_id, subscriber_id, circuit) VALUES ($1, $2, $3)', [
       row.id,
@@ -237,10 +243,12 @@ export const endpointsRepository = {
   },
 
   async update(tx: Tx, subscriberId: string, id: string, changes: EndpointChanges): Promise<void> {
-    const { headers, proofs, ...others } = changes;
+    const { headers, credentials, ...others } = changes;
     const sealed = {
       ...(headers === undefined ? {} : await sealHeaders(tx, { id, subscriberId }, headers)),
-      ...(proofs === undefined ? {} : await sealProofs(id, proofs, () => tx.vault.keyOf(tx, subscriberId))),
+      ...(credentials === undefined
+        ? {}
+        : await sealCredentials(id, credentials, () => tx.vault.keyOf(tx, subscriberId))),
     };
     await tx.manager.update(
       EndpointEntity,
@@ -261,15 +269,15 @@ export const endpointsRepository = {
   },
 
   /** How we prove to its receiver who we are, with what no answer shows. */
-  async openProofs(tx: Tx, endpoint: EndpointRow): Promise<Proofs> {
+  async openCredentials(tx: Tx, endpoint: EndpointRow): Promise<Credentials> {
     const { id, subscriberId } = endpoint;
     const [row] = await tx.query<{ sealed: Buffer | null }>(
       'SELECT credentials_sealed AS sealed FROM endpoints WHERE id = $1 AND subscriber_id = $2',
       [id, subscriberId],
     );
-    if (row.sealed === null) return joinProofs(endpoint, null, () => '');
+    if (row.sealed === null) return joinCredentials(endpoint, null, () => '');
     const key = await tx.vault.keyOf(tx, subscriberId);
-    return joinProofs(endpoint, row.sealed, (sealed) => key.open(credentialsAt(id), sealed));
+    return joinCredentials(endpoint, row.sealed, (sealed) => key.open(credentialsAt(id), sealed));
   },
 
   /** The row stays for the history of its deliveries; what is pending ends. No other endpoint's failures are told to it. */

@@ -68,7 +68,12 @@ export { rateRepository } from './rate.repository.js';
 export { partitionsRepository } from './partitions.repository.js';
 export { migrate, revertLastMigration } from './migrate.js';
 export { NO_RESPONSE, sealResponse, type KeptResponse } from './sealed-payloads.js';
-export { NO_PROOFS, type Proofs, type ShownProofs, type SignatureKind } from './proofs.js';
+export {
+  NO_CREDENTIALS,
+  type Credentials,
+  type ShownCredentials,
+  type SignatureKind,
+} from './credentials.js';
 export { publicKeysRepository, type PublicKeyRow } from './public-keys.repository.js';
 export { PumpRepository, type DeliveryForAttempt, type EndpointForAttempt } from './pump.repository.js';
 export {

@@ -5,12 +5,12 @@ import { headersAt, secretAt } from './endpoints.repository.js';
 import { dataAt } from './sealed-payloads.js';
 import {
   credentialsAt,
-  joinProofs,
-  NO_PROOFS,
-  type Proofs,
-  type ShownProofs,
+  joinCredentials,
+  NO_CREDENTIALS,
+  type Credentials,
+  type ShownCredentials,
   type SignatureKind,
-} from './proofs.js';
+} from './credentials.js';
 
 /** A delivery and its event, as one attempt needs them. */
 export interface DeliveryForAttempt {
@@ -70,7 +70,7 @@ export interface EndpointForAttempt {
   /** The one delivery that may be tried while half open. */
   probeId: string | null;
   /** How its receiver wants to be shown who we are. */
-  proofs: Proofs;
+  credentials: Credentials;
   /** Private keys that sign now, newest first. */
   privateKeys: string[];
   /** Secrets that sign now, newest first. */
@@ -80,8 +80,8 @@ export interface EndpointForAttempt {
 }
 
 /** An endpoint as it is stored, with the wrapped key of what is sealed of it. */
-type EndpointStored = Omit<EndpointForAttempt, 'proofs' | 'privateKeys' | 'secrets' | 'unreadable'> &
-  ShownProofs & {
+type EndpointStored = Omit<EndpointForAttempt, 'credentials' | 'privateKeys' | 'secrets' | 'unreadable'> &
+  ShownCredentials & {
     credentialsSealed: Buffer | null;
     headersSealed: Buffer | null;
     kekId: string | null;
@@ -205,7 +205,7 @@ export class PumpRepository {
     const { headersSealed, credentialsSealed, kekId, wrapped, ...unsealed } = stored;
     const { secretIds, secretKinds, plainSecrets, sealedSecrets, ...shown } = unsealed;
     const { signatures, signatureHeaders, auth, tls, ...row } = shown;
-    const closed = { ...row, headers: {}, proofs: NO_PROOFS, privateKeys: [], secrets: [] };
+    const closed = { ...row, headers: {}, credentials: NO_CREDENTIALS, privateKeys: [], secrets: [] };
     if (row.stopped === 'subscriber_deleted') return { ...closed, unreadable: false };
     try {
       const key =
@@ -223,8 +223,10 @@ export class PumpRepository {
         headers: headersSealed
           ? (JSON.parse(opened(headersAt(row.id), headersSealed)) as Record<string, string>)
           : row.headers,
-        proofs: joinProofs({ signatures, signatureHeaders, auth, tls }, credentialsSealed, (sealed) =>
-          opened(credentialsAt(row.id), sealed),
+        credentials: joinCredentials(
+          { signatures, signatureHeaders, auth, tls },
+          credentialsSealed,
+          (sealed) => opened(credentialsAt(row.id), sealed),
         ),
         privateKeys: ofKind('v1a'),
         secrets: ofKind('v1'),

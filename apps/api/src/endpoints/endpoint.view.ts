@@ -22,7 +22,7 @@ import {
   type EndpointReference,
   type Missed,
 } from '@app/endpoints';
-import type { EndpointRow, LiveSecret, PublicKeyRow, ShownProofs } from '@app/persistence';
+import type { EndpointRow, LiveSecret, PublicKeyRow, ShownCredentials } from '@app/persistence';
 import { publicJwk } from '@app/signing';
 
 /** The endpoint that a path names; what is not the form of an id is no endpoint. */
@@ -73,11 +73,11 @@ export function endpointView(endpoint: EndpointRow): EndpointDto {
   };
 }
 
-function shownAuth(auth: ShownProofs['auth']): ShownAuthDto | null {
+function shownAuth(auth: ShownCredentials['auth']): ShownAuthDto | null {
   return auth && { ...auth, [AUTH_SECRETS[auth.type]]: MASK };
 }
 
-function shownTls(tls: ShownProofs['tls']): ShownTlsDto | null {
+function shownTls(tls: ShownCredentials['tls']): ShownTlsDto | null {
   if (tls === null) return null;
   const [certificate] = tls.clientCertificate === null ? [] : certificatesIn(tls.clientCertificate);
   return {

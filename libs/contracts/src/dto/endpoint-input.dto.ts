@@ -25,7 +25,7 @@ import {
   TIMEOUT_SECONDS_MIN,
   URL_LENGTH_MAX,
 } from '../limits.js';
-import type { AuthDto, SignatureHeaderDto, TlsDto } from './endpoint-proofs.dto.js';
+import type { AuthDto, SignatureHeaderDto, TlsDto } from './endpoint-credentials.dto.js';
 import { AutoDisableDto, OnFailureDto, type RateLimitDto } from './endpoint-policies.dto.js';
 import { AsGiven, atMost, IfNotNull, IfPresent, IsPlainText, IsTexts } from './field-rules.js';
 import type { RetryPolicyDto } from './retry-policy.dto.js';

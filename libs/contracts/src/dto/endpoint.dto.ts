@@ -1,5 +1,5 @@
 import type { AutoDisableDto, OnFailureDto, RateLimitDto } from './endpoint-policies.dto.js';
-import type { ShownAuthDto, ShownSignatureHeaderDto, ShownTlsDto } from './endpoint-proofs.dto.js';
+import type { ShownAuthDto, ShownSignatureHeaderDto, ShownTlsDto } from './endpoint-credentials.dto.js';
 import type { RetryPolicyDto } from './retry-policy.dto.js';
 
 /** A URL that receives events. */

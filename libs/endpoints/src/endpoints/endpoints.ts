@@ -4,7 +4,7 @@ import { generateSecret } from '@app/signing';
 import {
   endpointSecretsRepository,
   endpointsRepository,
-  NO_PROOFS,
+  NO_CREDENTIALS,
   subscribersRepository,
   type Database,
   type EndpointRow,
@@ -17,7 +17,12 @@ import { checkHeaders, checkPatterns, checkSecret, checkStoredUrl, checkUrl } fr
 import { mergeHeaders } from './headers.js';
 import { checkPolicies, DEFAULT_POLICIES, type PoliciesWanted } from './policies.js';
 import { newPrivateKey } from './private-keys.js';
-import { changeProofs, concernsProofs, refuseContradictions, type ProofsWanted } from './proofs.js';
+import {
+  changeCredentials,
+  concernsCredentials,
+  refuseContradictions,
+  type CredentialsWanted,
+} from './credentials.js';
 
 /** How an endpoint is named: its subscriber by `sub_…` or external id, and its own uuid (null: not the form of one). */
 export interface EndpointReference {
@@ -25,7 +30,7 @@ export interface EndpointReference {
   id: string | null;
 }
 
-export interface NewEndpointWanted extends PoliciesWanted, ProofsWanted {
+export interface NewEndpointWanted extends PoliciesWanted, CredentialsWanted {
   verification?: EndpointRow['verification'];
   url: string;
   description?: string;
@@ -38,7 +43,7 @@ export interface NewEndpointWanted extends PoliciesWanted, ProofsWanted {
 }
 
 /** What is absent stays. Headers and metadata are merged name by name. */
-export interface EndpointChange extends PoliciesWanted, ProofsWanted {
+export interface EndpointChange extends PoliciesWanted, CredentialsWanted {
   verification?: EndpointRow['verification'];
   url?: string;
   description?: string;
@@ -95,8 +100,8 @@ export class Endpoints {
     const eventTypes = checkPatterns(wanted.eventTypes ?? ['*']);
     const headers = checkHeaders(wanted.headers ?? {});
     const secret = wanted.secret === undefined ? generateSecret(this.ids.random) : checkSecret(wanted.secret);
-    const proofs = changeProofs(NO_PROOFS, wanted, this.circumstances());
-    refuseContradictions(proofs, { url, headerNames: Object.keys(headers) });
+    const credentials = changeCredentials(NO_CREDENTIALS, wanted, this.circumstances());
+    refuseContradictions(credentials, { url, headerNames: Object.keys(headers) });
 
     // Locked, so that of two registrations at the limit one is refused, and none joins a subscriber being deleted.
     const subscriber = await subscribersRepository.lock(tx, scope, subscriberReference);
@@ -126,7 +131,7 @@ export class Endpoints {
       metadata: mergeMetadata({}, wanted.metadata ?? {}),
       timeoutMs: (wanted.timeoutSeconds ?? TIMEOUT_SECONDS_DEFAULT) * 1000,
       ...policies,
-      proofs,
+      credentials,
     };
     await endpointsRepository.insert(tx, row, windowForRate(policies.rateLimit));
     await endpointSecretsRepository.insert(tx, {
@@ -135,7 +140,7 @@ export class Endpoints {
       endpointId: id,
       secret,
     });
-    const publicKey = proofs.signatures.includes('v1a') ? await this.addPrivateKey(tx, row) : null;
+    const publicKey = credentials.signatures.includes('v1a') ? await this.addPrivateKey(tx, row) : null;
     return {
       endpoint: found(await endpointsRepository.find(tx, scope, subscriber.id, id)),
       secret,
@@ -157,16 +162,16 @@ export class Endpoints {
       change.headers === undefined
         ? undefined
         : checkHeaders(mergeHeaders(await endpointsRepository.openHeaders(tx, before), change.headers));
-    const proofs = concernsProofs(change)
-      ? changeProofs(await endpointsRepository.openProofs(tx, before), change, this.circumstances())
+    const credentials = concernsCredentials(change)
+      ? changeCredentials(await endpointsRepository.openCredentials(tx, before), change, this.circumstances())
       : undefined;
-    refuseContradictions(proofs ?? before, { url, headerNames: Object.keys(headers ?? before.headers) });
+    refuseContradictions(credentials ?? before, { url, headerNames: Object.keys(headers ?? before.headers) });
     await endpointsRepository.update(tx, before.subscriberId, before.id, {
       url,
       ...(change.description === undefined ? {} : { description: change.description }),
       ...(change.eventTypes === undefined ? {} : { eventTypes: checkPatterns(change.eventTypes) }),
       ...(headers === undefined ? {} : { headers }),
-      ...(proofs === undefined ? {} : { proofs }),
+      ...(credentials === undefined ? {} : { credentials }),
       ...(change.metadata === undefined ? {} : { metadata: mergeMetadata(before.metadata, change.metadata) }),
       ...(change.timeoutSeconds === undefined ? {} : { timeoutMs: change.timeoutSeconds * 1000 }),
       ...policies,
@@ -174,7 +179,7 @@ export class Endpoints {
     // Whoever proved it was there: somebody else may be now.
     if (verification !== before.verification || (url !== before.url && verification !== 'none'))
       await endpointsRepository.resetVerification(tx, before.subscriberId, before.id, verification);
-    if (proofs?.signatures.includes('v1a')) await this.ensurePrivateKey(tx, before);
+    if (credentials?.signatures.includes('v1a')) await this.ensurePrivateKey(tx, before);
     if (policies.rateLimit !== undefined)
       await endpointsRepository.limitWindow(
         tx,
@@ -185,7 +190,7 @@ export class Endpoints {
     if (policies.orderedFailure === 'skip' || policies.ordered === false)
       await endpointsRepository.releaseKeys(tx, before.subscriberId, before.id);
     // No reason to wait for the sake of what is no more.
-    if (url !== before.url || proofs !== undefined)
+    if (url !== before.url || credentials !== undefined)
       await endpointsRepository.probeSoon(tx, before.subscriberId, before.id);
     return found(await endpointsRepository.find(tx, scope, before.subscriberId, before.id));
   }

@@ -1,5 +1,5 @@
 import type { RateLimit, RetryPolicyInput } from '@app/domain';
-import type { ShownProofs, SignatureKind } from '../proofs.js';
+import type { ShownCredentials, SignatureKind } from '../credentials.js';
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
 @Entity('endpoints')
@@ -84,15 +84,15 @@ export class EndpointEntity {
 
   /** Further headers with a signature, without their secrets. */
   @Column('jsonb', { name: 'signature_headers' })
-  signatureHeaders: ShownProofs['signatureHeaders'];
+  signatureHeaders: ShownCredentials['signatureHeaders'];
 
   /** What is sent in `authorization`, without its secret; null for nothing. */
   @Column('jsonb', { nullable: true })
-  auth: ShownProofs['auth'];
+  auth: ShownCredentials['auth'];
 
   /** Client certificate and authority, PEM, without the private key; null for neither. */
   @Column('jsonb', { nullable: true })
-  tls: ShownProofs['tls'];
+  tls: ShownCredentials['tls'];
 
   /** What was left out of the three above, sealed; null when that is nothing. */
   @Column('bytea', { name: 'credentials_sealed', nullable: true })

@@ -11,12 +11,12 @@ import {
   type TlsIdentity,
   type UrlPolicy,
 } from '@app/domain';
-import type { Proofs, ShownProofs, SignatureKind } from '@app/persistence';
+import type { Credentials, ShownCredentials, SignatureKind } from '@app/persistence';
 import { authoritiesProblem, clientCertificateProblem, clientKeyProblem } from './certificates.js';
 import { MASK } from './headers.js';
 
 /** How an endpoint wants to be shown who we are, as asked: unchecked. Absent stays, or has its default; null is none. */
-export interface ProofsWanted {
+export interface CredentialsWanted {
   signatures?: SignatureKind[];
   signatureHeaders?: unknown;
   auth?: unknown;
@@ -29,7 +29,7 @@ interface Circumstances {
 }
 
 /** Whether anything of it is to change. */
-export function concernsProofs({ signatures, signatureHeaders, auth, tls }: ProofsWanted): boolean {
+export function concernsCredentials({ signatures, signatureHeaders, auth, tls }: CredentialsWanted): boolean {
   return [signatures, signatureHeaders, auth, tls].some((each) => each !== undefined);
 }
 
@@ -37,7 +37,11 @@ export function concernsProofs({ signatures, signatureHeaders, auth, tls }: Proo
  * What was before with what is wanted, checked. A secret that is the mask means
  * the one we have: it was read and sent back. @throws Problem invalid_auth, invalid_tls, invalid_signature_header
  */
-export function changeProofs(before: Proofs, wanted: ProofsWanted, on: Circumstances): Proofs {
+export function changeCredentials(
+  before: Credentials,
+  wanted: CredentialsWanted,
+  on: Circumstances,
+): Credentials {
   const { signatures, signatureHeaders, auth, tls } = wanted;
   return {
     signatures: signatures === undefined ? before.signatures : inOrder(signatures),
@@ -59,7 +63,7 @@ export function refuseContradictions(
     auth,
     tls,
     signatureHeaders,
-  }: Pick<ShownProofs, 'auth' | 'tls'> & { signatureHeaders: readonly { name: string }[] },
+  }: Pick<ShownCredentials, 'auth' | 'tls'> & { signatureHeaders: readonly { name: string }[] },
   { url, headerNames }: { url: string; headerNames: string[] },
 ): void {
   const names = new Set(headerNames.map((name) => name.toLowerCase()));

@@ -4,7 +4,7 @@ import type { DataKey, Place } from '@app/sealing';
 export type SignatureKind = 'v1' | 'v1a';
 
 /** How we prove to one receiver who we are, complete with what is secret. */
-export interface Proofs {
+export interface Credentials {
   signatures: SignatureKind[];
   signatureHeaders: SignatureHeader[];
   auth: ReceiverAuth | null;
@@ -25,7 +25,7 @@ export type ShownAuth =
     };
 
 /** The same as the columns have it that anybody may read who reads the endpoint. */
-export interface ShownProofs {
+export interface ShownCredentials {
   signatures: SignatureKind[];
   signatureHeaders: { name: string; format: SignatureHeader['format']; own: boolean }[];
   auth: ShownAuth | null;
@@ -33,33 +33,38 @@ export interface ShownProofs {
 }
 
 /** What was taken out; sealed as JSON in `credentials_sealed`. */
-interface Credentials {
+interface Secrets {
   auth?: string;
   clientKey?: string;
   /** By position in `signatureHeaders`; null where the endpoint's own secrets sign. */
   headers?: (string | null)[];
 }
 
-export const NO_PROOFS: Proofs = { signatures: ['v1'], signatureHeaders: [], auth: null, tls: null };
+export const NO_CREDENTIALS: Credentials = {
+  signatures: ['v1'],
+  signatureHeaders: [],
+  auth: null,
+  tls: null,
+};
 
 /** The columns of an endpoint. `keyOf` is asked when there is something to seal. */
-export async function sealProofs(
+export async function sealCredentials(
   endpointId: string,
-  proofs: Proofs,
+  credentials: Credentials,
   keyOf: () => Promise<DataKey>,
-): Promise<ShownProofs & { credentialsSealed: Buffer | null }> {
-  const { signatures, signatureHeaders, auth, tls } = proofs;
-  const credentials: Credentials = {};
+): Promise<ShownCredentials & { credentialsSealed: Buffer | null }> {
+  const { signatures, signatureHeaders, auth, tls } = credentials;
+  const secrets: Secrets = {};
   let shownAuth: Record<string, unknown> | null = null;
   if (auth !== null) {
     const { [AUTH_SECRETS[auth.type]]: secret, ...rest } = auth as unknown as Record<string, string>;
-    credentials.auth = secret;
+    secrets.auth = secret;
     shownAuth = rest;
   }
-  if (tls?.clientKey) credentials.clientKey = tls.clientKey;
+  if (tls?.clientKey) secrets.clientKey = tls.clientKey;
   if (signatureHeaders.some(({ secret }) => secret !== null))
-    credentials.headers = signatureHeaders.map(({ secret }) => secret);
-  const none = Object.keys(credentials).length === 0;
+    secrets.headers = signatureHeaders.map(({ secret }) => secret);
+  const none = Object.keys(secrets).length === 0;
   return {
     signatures,
     signatureHeaders: signatureHeaders.map(({ name, format, secret }) => ({
@@ -69,29 +74,27 @@ export async function sealProofs(
     })),
     auth: shownAuth as ShownAuth | null,
     tls: tls && { clientCertificate: tls.clientCertificate, ca: tls.ca },
-    credentialsSealed: none
-      ? null
-      : (await keyOf()).seal(credentialsAt(endpointId), JSON.stringify(credentials)),
+    credentialsSealed: none ? null : (await keyOf()).seal(credentialsAt(endpointId), JSON.stringify(secrets)),
   };
 }
 
-/** What `sealProofs` took apart. @throws what opening throws, when something is sealed */
-export function joinProofs(
-  shown: ShownProofs,
+/** What `sealCredentials` took apart. @throws what opening throws, when something is sealed */
+export function joinCredentials(
+  shown: ShownCredentials,
   sealed: Buffer | null,
   open: (sealed: Buffer) => string,
-): Proofs {
+): Credentials {
   const { signatures, signatureHeaders, auth, tls } = shown;
-  const credentials = sealed === null ? {} : (JSON.parse(open(sealed)) as Credentials);
+  const secrets = sealed === null ? {} : (JSON.parse(open(sealed)) as Secrets);
   return {
     signatures,
     signatureHeaders: signatureHeaders.map(({ name, format }, at) => ({
       name,
       format,
-      secret: credentials.headers?.[at] ?? null,
+      secret: secrets.headers?.[at] ?? null,
     })),
-    auth: auth && ({ ...auth, [AUTH_SECRETS[auth.type]]: credentials.auth } as ReceiverAuth),
-    tls: tls && { ...tls, clientKey: credentials.clientKey ?? null },
+    auth: auth && ({ ...auth, [AUTH_SECRETS[auth.type]]: secrets.auth } as ReceiverAuth),
+    tls: tls && { ...tls, clientKey: secrets.clientKey ?? null },
   };
 }
 
