@@ -77,13 +77,19 @@ failure ends this event alone.
     header('webhook-timestamp', 'When this attempt was signed, in seconds since 1970.', String(TIMESTAMP)),
     header(
       'webhook-signature',
-      'One `v1,<base64>` per live secret, newest first.',
+      'One `v1,<base64>` per live secret, newest first; before them, at an endpoint that wants them, one `v1a,<base64>` per live key.',
       sign({
         id: EVENT_ID,
         timestamp: TIMESTAMP,
         body: Buffer.from(JSON.stringify(DELIVERED_EXAMPLE)),
         secrets: [SECRET],
       }),
+    ),
+    header(
+      'posthorn-key-ids',
+      'With `v1a`: the ids of the keys that signed, in the order of their signatures, as `kid` in `/v1/jwks`.',
+      'kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k',
+      false,
     ),
     header(
       'posthorn-delivery',
