@@ -14,7 +14,7 @@ import {
   type ReceiverDirective,
   type RetryPolicy,
 } from '@app/domain';
-import { NO_PROOFS, type DeliveryForAttempt, type EndpointForAttempt } from '@app/persistence';
+import { NO_CREDENTIALS, type DeliveryForAttempt, type EndpointForAttempt } from '@app/persistence';
 import { Obligations } from './obligations.js';
 import {
   StoreDouble,
@@ -309,7 +309,7 @@ export class World {
     const circuit = this.store.fault === 'circuit_not_looked_at' ? 'closed' : endpoint.lane.circuit;
     const loaded = { id, trigger, ageSeconds: row.ageSeconds, event: {} };
     const stopped = disabled ? 'endpoint_disabled' : null;
-    const signing = { secrets: ['whsec_'], proofs: NO_PROOFS };
+    const signing = { secrets: ['whsec_'], credentials: NO_CREDENTIALS };
     const to = { paused, stopped, retryPolicy, ...signing, circuit, probeId: endpoint.lane.probeId };
     return [loaded as unknown as DeliveryForAttempt, to as unknown as EndpointForAttempt];
   }
