@@ -6,7 +6,10 @@ import type { JournalEntry } from '../support/receiver/journal.js';
 
 export { openTables, type Tables } from '../support/tables.js';
 
-/** Publishes `{"n":0}`, `{"n":1}`, … in one request for each thousand, and answers the events' ids. */
+// Looked for, at the end, everywhere but where payloads belong.
+const PAYLOAD_MARK = 'payload-of-an-e2e-test';
+
+/** Publishes `{"n":0,…}`, `{"n":1,…}`, … in one request for each thousand, and answers the events' ids. */
 export async function publishMany(
   client: PosthornClient,
   subscriber: string,
@@ -18,7 +21,7 @@ export async function publishMany(
     const events = Array.from({ length: Math.min(1000, count - from) }, (_, at) => ({
       subscriber,
       type,
-      data: { n: from + at },
+      data: { n: from + at, mark: PAYLOAD_MARK },
     }));
     const { results } = await client.post<{ results: { id: string }[] }>('/v1/events/batch', { events });
     ids.push(...results.map((result) => result.id));

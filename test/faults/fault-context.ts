@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { seededRandom, type Random } from '@app/domain';
 import { createClient, type PosthornClient } from '../support/client.js';
+import { leaks } from '../support/leak-watch.js';
 import {
   newAdminKey,
   startApi,
@@ -35,6 +36,8 @@ interface Started {
 }
 
 const ASK_AGAIN_MS = 50;
+// Looked for, at the end, everywhere but where payloads belong.
+export const PAYLOAD_MARK = 'payload-of-a-fault-row';
 
 /** All that a row needs to start, hurt and judge a Posthorn of its own. Everything in it ends with close(). */
 export class FaultContext {
@@ -61,6 +64,7 @@ export class FaultContext {
     readonly log: (line: string) => void,
   ) {
     this.random = seededRandom(seed);
+    leaks.begin();
   }
 
   /** A database for this row: of the shared server, or on one of its own. */
@@ -198,14 +202,14 @@ export class FaultContext {
     return ids;
   }
 
-  /** Publishes `{"n":0}`, `{"n":1}`, … in one request for each thousand, and answers the events' ids. */
+  /** Publishes `{"n":0,…}`, `{"n":1,…}`, … in one request for each thousand, and answers the events' ids. */
   async publishMany(count: number, subscriber = 'c', from = 0): Promise<string[]> {
     const ids: string[] = [];
     for (let at = from; at < from + count; at += 1000) {
       const events = Array.from({ length: Math.min(1000, from + count - at) }, (_, n) => ({
         subscriber,
         type: 'thing.happened',
-        data: { n: at + n },
+        data: { n: at + n, mark: PAYLOAD_MARK },
       }));
       const { results } = await this.client.post<{ results: { id: string }[] }>('/v1/events/batch', {
         events,
@@ -250,6 +254,14 @@ export class FaultContext {
       `${ended.map(({ name, process }) => `${name} (${process.pid})`).join(', ')} did not survive`,
     );
     return checkInvariants(this, expectations);
+  }
+
+  /** @throws when a secret of this row stands in a log, an answer, a table, a metric. The end of every row. */
+  async nothingLeaked(): Promise<void> {
+    const alive = this.started.map(({ process }) => process).filter(({ pid }) => isRunning(pid));
+    await leaks.inspect(alive, this.adminKey);
+    await leaks.database(this.adminUrl);
+    await leaks.verdict();
   }
 
   /** Last words of the processes of this row, for who has to find out why it failed. */

@@ -116,7 +116,11 @@ async function runRow(row: FaultRow, shared: SharedCluster, seed: number, quick:
   let figures: Figures = {};
   let error: string | undefined;
   try {
-    const run = context.open(shared, row.cluster).then(() => row.run(context));
+    const run = context.open(shared, row.cluster).then(async () => {
+      const seen = await row.run(context);
+      await context.nothingLeaked();
+      return seen;
+    });
     // When the time is over it is left to itself; its processes end below, and so does it.
     run.catch(() => undefined);
     figures = await Promise.race([run, overdue.promise]);

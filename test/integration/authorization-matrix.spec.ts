@@ -51,6 +51,8 @@ let gone: World;
 const staffKeys = new Map<ApiScope, string>();
 const ownKeys = new Map<ApiScope, string>();
 const otherKeys = new Map<ApiScope, string>();
+const MODES = ['read', 'manage'] as const;
+const ownTokens = new Map<string, string>();
 
 beforeAll(async () => {
   fixture = await startApi({
@@ -68,6 +70,7 @@ beforeAll(async () => {
     ownKeys.set(scope, (await fixture.key([scope], own.subscriber)).key);
     otherKeys.set(scope, (await fixture.key([scope], other.subscriber)).key);
   }
+  for (const mode of MODES) ownTokens.set(mode, await newToken(own, mode));
   await fixture.call('DELETE', `/v1/subscribers/${gone.subscriber}`);
 });
 afterAll(async () => {
@@ -126,6 +129,8 @@ describe.each(Object.entries(MATRIX))('%s', (route, row) => {
     body: row.body?.(world),
   });
   const mayBound = row.staffOnly === undefined;
+  const modes = MODES.filter((mode) => row.customer === mode || row.customer === 'read');
+  const refusedModes = MODES.filter((mode) => !modes.includes(mode));
   /** A key of staff, or one that is bound to a subscriber, with this scope and what the row needs besides. */
   const keyOf = async (scope: ApiScope, bound?: string): Promise<string> => {
     const known = bound === undefined ? staffKeys.get(scope) : bound === own.subscriber && ownKeys.get(scope);
@@ -171,21 +176,35 @@ describe.each(Object.entries(MATRIX))('%s', (route, row) => {
       );
     });
 
-  it(`with its scope, on its own: ${row.success}, and the audit log knows`, async () => {
-    const callers = [...new Set([row.scope, 'admin' as const])].flatMap((scope) =>
-      mayBound
-        ? [
-            { scope, bound: false },
-            { scope, bound: true },
-          ]
-        : [{ scope, bound: false }],
-    );
-    await inTurns(callers, async ({ scope, bound }) => {
-      const name = `${scope} (${bound ? 'bound' : 'staff'})`;
+  if (refusedModes.length > 0)
+    it(`with a customer's token to ${refusedModes.join(' or ')}: 403, and nothing happens`, async () => {
+      await allRight(
+        refusedModes.map((mode) => ({
+          name: `token to ${mode}`,
+          ask: { ...about(own), key: ownTokens.get(mode) },
+          judge: expects(403, 'forbidden'),
+        })),
+      );
+    });
+
+  it(`by whoever may, on its own: ${row.success}, and the audit log knows`, async () => {
+    const scopes = [...new Set([row.scope, 'admin' as const])];
+    const callers = [
+      ...scopes.map((scope) => ({ name: `${scope} (staff)`, key: () => keyOf(scope) })),
+      ...(mayBound ? scopes : []).map((scope) => ({
+        name: `${scope} (bound)`,
+        key: ({ subscriber }: World) => keyOf(scope, subscriber),
+      })),
+      ...modes.map((mode) => ({ name: `token to ${mode}`, key: (world: World) => newToken(world, mode) })),
+    ];
+    await inTurns(callers, async ({ name, key }) => {
       const world = method === 'GET' ? own : await makeWorld(fixture);
-      const key = await keyOf(scope, bound ? world.subscriber : undefined);
-      const requestId = `${route}.${scope}.${bound ? 'bound' : 'staff'}`.replace(/[^\w.]/g, '-');
-      const reply = await send({ ...about(world), key, headers: { 'x-request-id': requestId } });
+      const requestId = `${route}.${name}`.replace(/[^\w.]/g, '-');
+      const reply = await send({
+        ...about(world),
+        key: await key(world),
+        headers: { 'x-request-id': requestId },
+      });
       expect({ name, status: reply.status, text: reply.status === row.success ? '' : reply.text }).toEqual({
         name,
         status: row.success,
@@ -195,23 +214,24 @@ describe.each(Object.entries(MATRIX))('%s', (route, row) => {
       const isRead = method === 'GET' && row.reveals === undefined;
       const wanted = isRead || row.unaudited !== undefined ? 0 : 1;
       expect({ name, audited: audited.length }).toEqual({ name, audited: wanted });
-      if (bound) expect({ name, traces: tracesIn(reply, [other, gone], '') }).toEqual({ name, traces: [] });
+      if (!name.endsWith('(staff)'))
+        expect({ name, traces: tracesIn(reply, [other, gone], '') }).toEqual({ name, traces: [] });
     });
   });
 
   if (named.some((name) => name in PREFIXES))
     it('of somebody else, deleted, of nobody or mismatched: 404, the same answer, and nothing happens', async () => {
-      for (const bound of mayBound ? [false, true] : [false]) {
-        const key = await keyOf(row.scope, bound ? own.subscriber : undefined);
-        for (const [group, paths] of Object.entries(strangers(named, bound))) {
-          const who = bound ? 'bound' : 'staff';
+      const callers: [string, string][] = [['staff', await keyOf(row.scope)]];
+      if (mayBound) callers.push(['bound', await keyOf(row.scope, own.subscriber)]);
+      for (const mode of modes) callers.push([`token to ${mode}`, ownTokens.get(mode)!]);
+      for (const [who, key] of callers)
+        for (const [group, paths] of Object.entries(strangers(named, who !== 'staff'))) {
           const cases = paths.map(([what, ids]) => ({
             name: `${who} × ${group} ${what}`,
             ask: { ...about(own, ids), key },
           }));
           expect(await statusOfAll(cases)).toBe(404);
         }
-      }
     });
 
   if (row.ids)
@@ -293,18 +313,24 @@ describe.each(Object.entries(MATRIX))('%s', (route, row) => {
     const before = await digests();
     const opened: string[] = [];
     await inTurns(requests, async (request) => {
-      for (const key of isolated ? ['', ownKeys.get(row.scope)!] : ['']) {
+      for (const key of isolated ? ['', ownKeys.get(row.scope)!, ownTokens.get('manage')!] : ['']) {
         const { status, text } = await sendRaw({ ...request, key });
         const open =
           status < 400 || other.traces.some((trace) => text.includes(trace) && !path.includes(trace));
         if (open)
-          opened.push(`${request.method} ${request.path} ${key ? 'bound' : 'no key'}: ${status} ${text}`);
+          opened.push(`${request.method} ${request.path} ${key.slice(0, 4) || 'no key'}: ${status} ${text}`);
       }
     });
     expect(opened).toEqual([]);
     expect(await digests()).toEqual(before);
   });
 });
+
+/** The text of an access token for a customer. */
+async function newToken({ subscriber }: World, mode: string): Promise<string> {
+  const made = await fixture.call('POST', `/v1/subscribers/${subscriber}/access-tokens`, { mode });
+  return made.body.token;
+}
 
 /** Ids of a path that are not the caller's, by which of them is wrong: all of one group must be answered alike. */
 function strangers(named: string[], bound: boolean): Record<string, [string, Record<string, string>][]> {

@@ -1,3 +1,5 @@
+import { leaks } from './leak-watch.js';
+
 /** The least of each answer that tests and benches look at; the whole of it is in `body`. */
 export interface Identified {
   readonly id: string;
@@ -71,6 +73,8 @@ const REQUEST_TIMEOUT_MS = 20_000;
 const LIST_ROWS_MAX = 100_000;
 
 export function createClient({ url, key }: { url: string; key: string }): PosthornClient {
+  leaks.remember('api key', key);
+
   async function send<T>(
     method: string,
     path: string,
@@ -88,6 +92,7 @@ export function createClient({ url, key }: { url: string; key: string }): Postho
       signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
     });
     const text = await answer.text();
+    leaks.exchange(method, path, body, answer.status, text);
     const isJson = answer.headers.get('content-type')?.includes('json') === true && text !== '';
     return { status: answer.status, headers: answer.headers, body: (isJson ? JSON.parse(text) : text) as T };
   }

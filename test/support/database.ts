@@ -6,13 +6,21 @@ import { inject } from 'vitest';
  * A migrated, empty database of its own for a test file: a copy of the run's template, about 100 ms.
  * The url is the application's role, which owns the database and is no superuser, as in production.
  */
-export async function createTestDatabase(): Promise<{ url: string; drop(): Promise<void> }> {
+export async function createTestDatabase(): Promise<{
+  url: string;
+  /** As superuser, who sees what the application's roles do not. */
+  adminUrl: string;
+  drop(): Promise<void>;
+}> {
   const name = `test_${randomBytes(6).toString('hex')}`;
   await asAdmin(`CREATE DATABASE ${name} TEMPLATE posthorn_template OWNER posthorn STRATEGY file_copy`);
   const url = new URL(inject('appUrl'));
   url.pathname = `/${name}`;
+  const adminUrl = new URL(inject('adminUrl'));
+  adminUrl.pathname = `/${name}`;
   return {
     url: url.href,
+    adminUrl: adminUrl.href,
     // FORCE: a test that failed half way may have left its connections open.
     drop: () => asAdmin(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`),
   };

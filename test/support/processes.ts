@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { createClient, type PosthornClient } from './client.js';
 import { TEST_KEKS } from './keks.js';
+import { leaks } from './leak-watch.js';
 import { runProcess, startProcess, type Exit, type Launch, type RunningProcess } from './running-process.js';
 
 export type { Exit, Launch, RunningProcess } from './running-process.js';
@@ -30,7 +31,10 @@ export interface Posthorn {
   readonly workers: readonly RunningProcess[];
   readonly client: PosthornClient;
   startWorker(): Promise<RunningProcess>;
-  /** Drains everything that still runs, then drops the database if it was made here. */
+  /**
+   * Drains everything that still runs, then drops the database if it was made here; throws when a secret of this test
+   * was found in a log, an answer, a table, a metric.
+   */
   stop(): Promise<void>;
 }
 
@@ -50,6 +54,7 @@ const FOR_TESTS = {
 
 export async function startPosthorn(options: PosthornOptions = {}): Promise<Posthorn> {
   const adminKey = options.adminKey ?? newAdminKey();
+  if (!leaks.on) leaks.begin();
   const database = await openDatabase(options.databaseUrl);
   const start = { databaseUrl: database.url, env: { POSTHORN_ADMIN_KEY: adminKey, ...options.env } };
   const running: RunningProcess[] = [];
@@ -62,10 +67,16 @@ export async function startPosthorn(options: PosthornOptions = {}): Promise<Post
     return worker;
   }
   async function stop(): Promise<void> {
+    await leaks.inspect(running, adminKey);
     const ends = await Promise.allSettled(running.map((each) => each.stop()));
-    await database.drop();
+    try {
+      await leaks.database(database.adminUrl);
+    } finally {
+      await database.drop();
+    }
     const failed = ends.find((end) => end.status === 'rejected');
     if (failed) throw failed.reason;
+    await leaks.verdict();
   }
 
   try {
@@ -111,10 +122,12 @@ export function newAdminKey(): string {
   return `ph_${randomBytes(24).toString('base64url')}`;
 }
 
-async function openDatabase(url: string | undefined): Promise<{ url: string; drop(): Promise<void> }> {
+async function openDatabase(
+  url: string | undefined,
+): Promise<{ url: string; adminUrl: string; drop(): Promise<void> }> {
   if (url !== undefined) {
     await migrateDatabase(url);
-    return { url, drop: () => Promise.resolve() };
+    return { url, adminUrl: url, drop: () => Promise.resolve() };
   }
   // Only here: it asks vitest for the run's cluster, and the bench uses this file without vitest.
   const { createTestDatabase } = await import('./database.js');

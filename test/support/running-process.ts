@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { builtFile } from './child.js';
+import { leaks } from './leak-watch.js';
 
 export interface Exit {
   readonly code: number | null;
@@ -49,7 +50,10 @@ export async function startProcess(
   const stdio = ['ignore', output, output, 'ipc'] as const;
   const child = fork(builtFile(entry), { env: environment(env), stdio: [...stdio], ...launched(launch) });
   if (file !== undefined) closeSync(file);
-  const kept = keepOutput(child);
+  const where = `the output of ${entry} (${child.pid})`;
+  leaks.environment(env);
+  if (logFile !== undefined) leaks.outputOf(where, () => readFile(logFile, 'utf8'));
+  const kept = keepOutput(child, leaks.output(where));
   const logs = async () => (logFile === undefined ? kept() : lastLines(await readFile(logFile, 'utf8')));
   const exited = new Promise<Exit>((resolve) =>
     child.once('exit', (code, signal) => resolve({ code, signal })),
@@ -92,7 +96,10 @@ export async function runProcess(
     silent: true,
     ...bounds,
   });
-  const output = keepOutput(child);
+  leaks.environment(env);
+  // Who makes a key is shown it.
+  const shown = args[0] === 'keys' ? (['api key'] as const) : [];
+  const output = keepOutput(child, leaks.output(`the output of ${entry} ${args.join(' ')}`, shown));
   const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
   return { code, signal, output: output() };
 }
@@ -128,10 +135,11 @@ function environment(env: Environment): NodeJS.ProcessEnv {
 }
 
 /** Reading is what keeps a chatty child from blocking on a full pipe. */
-function keepOutput({ stdout, stderr }: ChildProcess): () => string {
+function keepOutput({ stdout, stderr }: ChildProcess, watched: (chunk: string) => void): () => string {
   let text = '';
   for (const stream of [stdout, stderr]) {
     stream?.setEncoding('utf8').on('data', (chunk: string) => {
+      watched(chunk);
       text += chunk;
       if (text.length > 1_000_000) text = lastLines(text);
     });
