@@ -46,7 +46,7 @@ beforeAll(async () => {
   await chmod(dataDir, 0o711);
   server = await start();
   [posthorn, receiver] = await Promise.all([
-    startPosthorn({ databaseUrl: server.url(), workers: 2 }),
+    startPosthorn({ databaseUrl: server.url(), adminUrl: server.adminUrl('posthorn'), workers: 2 }),
     startReceiver(),
   ]);
   tables = openTables(server.url());

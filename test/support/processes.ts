@@ -18,6 +18,8 @@ export interface ProcessOptions {
 export interface PosthornOptions {
   /** Of any PostgreSQL; it is migrated first. Without it, a test database of its own (inside vitest only). */
   readonly databaseUrl?: string;
+  /** Its superuser's, who looks into it for leaks: goes with databaseUrl. */
+  readonly adminUrl?: string;
   readonly workers?: number;
   readonly adminKey?: string;
   readonly env?: Readonly<Record<string, string>>;
@@ -55,7 +57,7 @@ const FOR_TESTS = {
 export async function startPosthorn(options: PosthornOptions = {}): Promise<Posthorn> {
   const adminKey = options.adminKey ?? newAdminKey();
   if (!leaks.on) leaks.begin();
-  const database = await openDatabase(options.databaseUrl);
+  const database = await openDatabase(options);
   const start = { databaseUrl: database.url, env: { POSTHORN_ADMIN_KEY: adminKey, ...options.env } };
   const running: RunningProcess[] = [];
   const workers: RunningProcess[] = [];
@@ -122,12 +124,13 @@ export function newAdminKey(): string {
   return `ph_${randomBytes(24).toString('base64url')}`;
 }
 
-async function openDatabase(
-  url: string | undefined,
-): Promise<{ url: string; adminUrl: string; drop(): Promise<void> }> {
+async function openDatabase({
+  databaseUrl: url,
+  adminUrl = url,
+}: PosthornOptions): Promise<{ url: string; adminUrl: string; drop(): Promise<void> }> {
   if (url !== undefined) {
     await migrateDatabase(url);
-    return { url, adminUrl: url, drop: () => Promise.resolve() };
+    return { url, adminUrl: adminUrl!, drop: () => Promise.resolve() };
   }
   // Only here: it asks vitest for the run's cluster, and the bench uses this file without vitest.
   const { createTestDatabase } = await import('./database.js');
