@@ -120,6 +120,21 @@ describe('the catalogue', () => {
     expect(await partitionsRepository.dropOldest(worker, 30)).toEqual([]);
   });
 
+  it('drops no day for an owner who would see no pending delivery', async () => {
+    const url = new URL(inject('adminUrl'));
+    url.pathname = new URL(fixture.databaseUrl).pathname;
+    const admin = new pg.Client({ connectionString: url.href });
+    await admin.connect();
+    // Never committed: the role belongs to all databases of the run.
+    await admin.query('BEGIN');
+    await admin.query('REVOKE posthorn_worker FROM posthorn');
+    await expect(admin.query(`SELECT posthorn_drop_partitions(now()::date - 30)`)).rejects.toThrow(
+      /posthorn is no member of posthorn_worker any more.*GRANT posthorn_worker TO posthorn/,
+    );
+    await admin.query('ROLLBACK');
+    await admin.end();
+  });
+
   it('knows roles that are nothing else and own nothing', async () => {
     const roles = await owner.query(
       `SELECT rolname, rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication AS above,
