@@ -45,13 +45,12 @@ export class RowSecurity1795478400005 implements MigrationInterface {
       REVOKE INSERT, UPDATE, DELETE ON migrations FROM posthorn_api, posthorn_worker;
 
       -- Whose rows a transaction of the api may see: '*' for every subscriber's, uuids with commas, or nobody's. After the first
-      -- transaction of a connection the setting is '' and not NULL.
+      -- transaction of a connection the setting is '' and not NULL. One expression each: the planner puts it in place of the call.
       CREATE FUNCTION posthorn_scope_is_all() RETURNS boolean LANGUAGE sql STABLE PARALLEL SAFE AS $$
         SELECT coalesce(current_setting('posthorn.scope', true), '') = '*'
       $$;
       CREATE FUNCTION posthorn_scope_ids() RETURNS uuid[] LANGUAGE sql STABLE PARALLEL SAFE AS $$
-        SELECT CASE WHEN s IN ('', '*') THEN '{}' ELSE string_to_array(s, ',')::uuid[] END
-          FROM (SELECT coalesce(current_setting('posthorn.scope', true), '')) AS c (s)
+        SELECT string_to_array(nullif(nullif(current_setting('posthorn.scope', true), '*'), ''), ',')::uuid[]
       $$;
 
       -- Puts a table behind row security, with its partitions. (Sub-selects: the setting is read once per statement.) A partition
@@ -65,8 +64,8 @@ export class RowSecurity1795478400005 implements MigrationInterface {
           EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', each);
           EXECUTE format('CREATE POLICY of_all ON %s TO posthorn_worker USING (true) WITH CHECK (true)', each);
           EXECUTE format('CREATE POLICY of_scope ON %1$s TO posthorn_api
-            USING (%2$I = ANY ((SELECT posthorn_scope_ids())::uuid[]) OR (SELECT posthorn_scope_is_all()))
-            WITH CHECK (%2$I = ANY ((SELECT posthorn_scope_ids())::uuid[]) OR (SELECT posthorn_scope_is_all()))', each, whose);
+            USING ((SELECT posthorn_scope_is_all()) OR %2$I = ANY ((SELECT posthorn_scope_ids())::uuid[]))
+            WITH CHECK ((SELECT posthorn_scope_is_all()) OR %2$I = ANY ((SELECT posthorn_scope_ids())::uuid[]))', each, whose);
           IF (SELECT relispartition FROM pg_class WHERE oid = each) THEN
             EXECUTE format('REVOKE ALL ON %s FROM posthorn_api, posthorn_worker', each);
           END IF;
