@@ -10,7 +10,9 @@ import type { SenderCalls } from '../support/sender/sender.main.js';
 
 const AT_ONCE = 200;
 const GROWTH_MB_MAX = 50;
-const DEADLINE_MS = 1500;
+// A head that never ends is cut by the deadline; all else ends by itself, on a busy machine later.
+const LATE_HEAD_MS = 1500;
+const DEADLINE_MS = 15_000;
 
 let sender: CallableChild<SenderCalls>;
 let port: number;
@@ -41,6 +43,7 @@ const DELIVERED = 'delivered: ';
 const CUT = 'delivered: only the first 16384 bytes';
 const OVERFLOW = 'header_overflow: more than';
 const BROKE_OFF = 'delivered: the response body broke off: more than';
+const LATE_HEAD = 'header_timeout: ';
 const LATE_BODY = 'delivered: the response body did not end in time';
 const GARBLED = 'incomplete_response: not HTTP/1.1';
 
@@ -55,10 +58,7 @@ const HOSTILE: Record<string, Hostility> = {
   ),
   'a header of 17 KB': says(ok(`x-a: ${'a'.repeat(17_000)}\r\ncontent-length: 0\r\n`), OVERFLOW),
   'a flood of headers': pours('HTTP/1.1 200 OK\r\n', 'a:\r\n'.repeat(16_000), OVERFLOW),
-  'headers just below the bound, never ended': says(
-    `HTTP/1.1 200 OK\r\n${'a:\r\n'.repeat(250)}`,
-    'header_timeout: ',
-  ),
+  'headers just below the bound, never ended': says(`HTTP/1.1 200 OK\r\n${'a:\r\n'.repeat(250)}`, LATE_HEAD),
   'a flood of 1xx': pours(
     '',
     'HTTP/1.1 102 Processing\r\n\r\n'.repeat(2000),
@@ -79,7 +79,7 @@ const HOSTILE: Record<string, Hostility> = {
   },
   'a drip of headers': {
     says: (socket) => (socket.write('HTTP/1.1 200 OK\r\n'), drip(socket, 'x-a: b\r\n')),
-    outcomes: ['header_timeout: '],
+    outcomes: [LATE_HEAD],
   },
   'two lengths': says(
     'HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nx',
@@ -120,18 +120,19 @@ afterAll(async () => {
   await new Promise((resolve) => server.close(resolve));
 });
 
-const send = (name: string) =>
+const send = (name: string, deadlineMs = DEADLINE_MS) =>
   sender.call('send', {
     url: `http://127.0.0.1:${port}/${encodeURIComponent(name)}`,
     times: AT_ONCE,
-    deadlineMs: DEADLINE_MS,
+    deadlineMs,
   });
 
 describe('200 receivers at once answer with', () => {
   it.each(Object.keys(HOSTILE))(
     '%s: bounded in time and memory, each attempt with its outcome',
     async (name) => {
-      const { outcomes, slowestMs, residentGrowthMb, liveGrowthMb } = await send(name);
+      const deadlineMs = HOSTILE[name].outcomes.includes(LATE_HEAD) ? LATE_HEAD_MS : DEADLINE_MS;
+      const { outcomes, slowestMs, residentGrowthMb, liveGrowthMb } = await send(name, deadlineMs);
       const unexpected = Object.keys(outcomes).filter(
         (outcome) => !HOSTILE[name].outcomes.some((expected) => outcome.startsWith(expected)),
       );
@@ -139,7 +140,7 @@ describe('200 receivers at once answer with', () => {
       expect(residentGrowthMb).toBeLessThan(GROWTH_MB_MAX);
       expect(liveGrowthMb).toBeLessThan(GROWTH_MB_MAX);
       // The deadline, and what 200 sockets at once take on a busy machine.
-      expect(slowestMs).toBeLessThan(DEADLINE_MS + 3000);
+      expect(slowestMs).toBeLessThan(deadlineMs + 3000);
     },
   );
 });
