@@ -102,15 +102,14 @@ async function startProcesses(
   // Handed on, not read: the children read it through libs/config as we did.
   const env = { ...process.env, ...changes };
   const processes: SupervisedProcess[] = [];
-  let noting: Promise<void> = Promise.resolve();
-  // One after the other: who looked first may be done last, and would leave a child out that had just been started.
-  const noteChildren = (): void => {
-    noting = noting.then(async () => {
-      const pids = processes.flatMap(({ pid }) => (pid === undefined ? [] : [pid]));
-      // Not noting them costs the next start a clear sentence about a taken port, no more.
-      await hold.note({ children: await Promise.all(pids.map(markOf)) }).catch(() => {});
-    });
+  const noteNow = async (): Promise<void> => {
+    const pids = processes.flatMap(({ pid }) => (pid === undefined ? [] : [pid]));
+    // Not noting them costs the next start a clear sentence about a taken port, no more.
+    await hold.note({ children: await Promise.all(pids.map(markOf)) }).catch(() => {});
   };
+  // One after the other: who looked first may be done last, and would leave a child out that had just been started.
+  let noting: Promise<void> = Promise.resolve();
+  const noteChildren = (): void => void (noting = noting.then(noteNow));
   const make = (name: 'api' | 'worker', portVariable: string) => {
     const entry = resolve(import.meta.dirname, `../../${name}/src/main.js`);
     const logFile = join(dataDir, 'logs', `${name}.log`);
