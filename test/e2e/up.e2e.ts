@@ -10,7 +10,7 @@ import { execFile, spawn, spawnSync, type ChildProcess } from 'node:child_proces
 import { existsSync, readFileSync } from 'node:fs';
 import { chmod, mkdtemp, readFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
+import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -201,6 +201,13 @@ describe('one data directory through its life', () => {
       output: expect.stringMatching(/^posthorn: There is no key/),
     });
     expect((await cli(['keys', 'create', '--name', 'x', '--scope', 'everything'])).code).toBe(1);
+
+    const admin = createClient({ url: running.apiUrl, key });
+    const { data } = await admin.get<{ data: { action: string; actor: object }[] }>(
+      `/v1/audit-log?object=${made.id}`,
+    );
+    expect(data.map(({ action }) => action)).toEqual(['api_key.revoke', 'api_key.rotate', 'api_key.create']);
+    for (const { actor } of data) expect(actor).toEqual({ kind: 'cli', id: userInfo().username });
   });
 
   test('what dies is started again: worker, api on its old port, PostgreSQL', async () => {

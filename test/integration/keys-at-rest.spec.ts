@@ -196,6 +196,9 @@ describe('posthorn keys rewrap', () => {
       `{"primary":"${NEW_ID}","secrets":0,"headers":0,"rewrapped":${backup.length}}`,
     );
     expect((await rewrap(NEW)).output).toContain(`Nothing to do: everything is sealed under ${NEW_ID}.`);
+    // Written before anything is done; the refused one did nothing.
+    const acts = `SELECT actor_kind AS kind, object FROM audit_log WHERE action = 'data_key.rewrap'`;
+    expect(await owner.query(acts)).toEqual([1, 2].map(() => ({ kind: 'cli', object: NEW_ID })));
     const report = await runCli(['doctor', '--json'], environment({ POSTHORN_KEKS: '' }));
     expect(report.output).toContain(`data keys are wrapped: ${backup.length} by ${NEW_ID}`);
 

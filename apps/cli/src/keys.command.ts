@@ -1,4 +1,3 @@
-import { userInfo } from 'node:os';
 import { loadConfig } from '@app/config';
 import {
   KEY_OVERLAP_SECONDS_MAX,
@@ -10,10 +9,11 @@ import {
   type ApiScope,
   type AuditAction,
 } from '@app/contracts';
-import { fromPublicId, newId, systemClock, systemRandom, toPublicId, type AuditChange } from '@app/domain';
+import { fromPublicId, systemClock, systemRandom, toPublicId } from '@app/domain';
 import { ApiKeys, auditOfKey, Ids, Subscribers } from '@app/endpoints';
-import { auditRepository, type Database, type ListedKey, type Tx } from '@app/persistence';
+import type { Database, ListedKey, Tx } from '@app/persistence';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { audit } from './audit.js';
 import { CliError } from './cli-error.js';
 import { withDatabase, withDatabaseUrl } from './find-database.js';
 import { rewrapCommand } from './rewrap.command.js';
@@ -62,7 +62,7 @@ function rotateCommand(): Command {
       onKeys(async (keys, database) => {
         const text = await database.transaction(async (tx) => {
           const { before, after, key } = await keys.rotate(tx, fromPublicId('key', id), overlap);
-          await audit(tx, 'api_key.rotate', after, auditOfKey(before, after));
+          await auditKey(tx, 'api_key.rotate', before, after);
           return key;
         });
         process.stderr.write(`${id} is rotated. This is the only time its text is shown:\n`);
@@ -92,7 +92,7 @@ function revokeCommand(): Command {
       onKeys(async (keys, database) => {
         await database.transaction(async (tx) => {
           const { before, after } = await keys.revoke(tx, fromPublicId('key', id));
-          await audit(tx, 'api_key.revoke', after, auditOfKey(before, after));
+          await auditKey(tx, 'api_key.revoke', before, after);
         });
         console.log(`${id} is revoked.`);
       }),
@@ -108,7 +108,7 @@ async function create(keys: ApiKeys, database: Database, options: CreateOptions)
     const subscriberId = only?.id ?? null;
     const key = await keys.create(tx, { name, scopes, subscriberId, networks, expiresAt: expires });
     const after = await keys.get(tx, fromPublicId('key', key.id));
-    await audit(tx, 'api_key.create', after, auditOfKey(null, after));
+    await auditKey(tx, 'api_key.create', null, after);
     return { subscriberId, ...key };
   });
   if (options.json) {
@@ -123,28 +123,9 @@ async function create(keys: ApiKeys, database: Database, options: CreateOptions)
   console.log(made.key);
 }
 
-/** The line of the audit log: what is done here is done by a user of this machine, past the API. */
-async function audit(tx: Tx, action: AuditAction, key: ListedKey, change: AuditChange): Promise<void> {
-  await auditRepository.insert(tx, {
-    id: newId(systemClock.now().getTime(), systemRandom),
-    actor: { kind: 'cli', id: userName() },
-    action,
-    route: null,
-    object: toPublicId('key', key.id),
-    subscriberId: key.subscriberId,
-    ip: null,
-    requestId: null,
-    ...change,
-  });
-}
-
-function userName(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    // A user of a container that no file names.
-    return String(process.getuid?.() ?? 'unknown');
-  }
+function auditKey(tx: Tx, action: AuditAction, before: ListedKey | null, after: ListedKey): Promise<void> {
+  const { id, subscriberId } = after;
+  return audit(tx, { action, object: toPublicId('key', id), subscriberId, ...auditOfKey(before, after) });
 }
 
 async function listAll(keys: ApiKeys): Promise<ListedKey[]> {

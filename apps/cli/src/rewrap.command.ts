@@ -2,6 +2,7 @@ import { loadConfig, loadKeyring } from '@app/config';
 import { systemRandom } from '@app/domain';
 import { refuseWrongKeks } from '@app/persistence';
 import { Command, InvalidArgumentError } from 'commander';
+import { audit } from './audit.js';
 import { CliError } from './cli-error.js';
 import { withDatabase, withDatabaseUrl } from './find-database.js';
 import { SEAL_BATCH_DEFAULT, sealedLine, sealSecrets } from './seal-secrets.js';
@@ -24,6 +25,16 @@ export function rewrapCommand(): Command {
           async (database) => {
             const refusal = await refuseWrongKeks(database);
             if (refusal) throw new CliError(refusal);
+            // Before the first batch: a run that is cut off has done something too.
+            await database.transaction((tx) =>
+              audit(tx, {
+                action: 'data_key.rewrap',
+                object: keyring.primaryId,
+                subscriberId: null,
+                before: null,
+                after: { primary: keyring.primaryId },
+              }),
+            );
             const done = await sealSecrets(database, {
               rewrap: true,
               batch,

@@ -24,6 +24,7 @@ export const AUDIT_ACTIONS = [
   'api_key.revoke',
   'access_token.create',
   'access_token.revoke',
+  'data_key.rewrap',
 ] as const;
 export type AuditAction = (typeof AUDIT_ACTIONS)[number];
 
