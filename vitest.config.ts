@@ -6,6 +6,7 @@ export default defineConfig({
   test: {
     include: ['libs/**/*.spec.ts', 'apps/**/*.spec.ts', 'test/**/*.spec.ts', 'test/**/*.e2e.ts'],
     globalSetup: ['test/support/database.global.ts'],
+    setupFiles: ['test/support/leak-watch.setup.ts'],
     reporters: ['default', new ClosingLineReporter()],
     // Processes, not threads: tests send signals, change directories and load native state.
     pool: 'forks',

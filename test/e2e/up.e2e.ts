@@ -8,7 +8,7 @@
 // Proves that one command is enough, that it leaves nothing behind, and that nothing it was told is lost.
 import { execFile, spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { chmod, mkdtemp, readFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, readFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
@@ -19,6 +19,7 @@ import { destroyEmbeddedPostgres } from '../../libs/embedded-postgres/src/index.
 import { builtFile } from '../support/child.js';
 import { createClient, type PosthornClient } from '../support/client.js';
 import { createTestDatabase } from '../support/database.js';
+import { leaks } from '../support/leak-watch.js';
 import { runCli } from '../support/processes.js';
 
 const WAIT_MS = 60_000;
@@ -37,8 +38,10 @@ class Up {
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
+    const watched = leaks.output('the output of posthorn up', ['api key']);
     for (const stream of [this.child.stdout!, this.child.stderr!])
       stream.setEncoding('utf8').on('data', (text: string) => {
+        watched(text);
         this.output += text;
         this.wake();
       });
@@ -96,7 +99,12 @@ beforeAll(async () => {
 
 afterAll(async () => {
   for (const one of started) if (one.pid) spawnSync('kill', ['-KILL', String(one.pid)]);
-  for (const directory of [dataDir, demoDir]) await destroyEmbeddedPostgres(directory);
+  try {
+    for (const directory of [dataDir, demoDir]) await watchDirectory(directory);
+    await leaks.verdict();
+  } finally {
+    for (const directory of [dataDir, demoDir]) await destroyEmbeddedPostgres(directory);
+  }
 });
 
 describe('one data directory through its life', () => {
@@ -338,6 +346,19 @@ test(
     await demo.endsWell();
   },
 );
+
+/** What `posthorn up` keeps on disk: two files are for secrets, and no log may know them. */
+async function watchDirectory(directory: string): Promise<void> {
+  const names = await readdir(directory, { recursive: true });
+  const read = (name: string) => readFile(join(directory, name), 'utf8');
+  for (const name of names) {
+    if (name === 'keks') leaks.environment({ POSTHORN_KEKS: await read(name) });
+    if (name.endsWith('passwords.json'))
+      for (const password of Object.values(JSON.parse(await read(name)) as object))
+        leaks.remember('credential', String(password));
+    if (/\.log(\.1)?$/.test(name)) leaks.outputOf(name, () => read(name));
+  }
+}
 
 function up(directory: string, args?: string[], env?: Record<string, string>): Up {
   const one = new Up(directory, args, env);

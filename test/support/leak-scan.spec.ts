@@ -30,6 +30,7 @@ describe('a scan finds', () => {
     ['a header value in JSON', 'header value', JSON.stringify(header)],
     ['a header value in a URL', 'header value', encodeURIComponent(header)],
     ['a header value in a bytea', 'header value', `\\x${Buffer.from(header).toString('hex')}`],
+    ['a header value in base64', 'header value', Buffer.from(`user:${header}!`).toString('base64')],
     ['a payload', 'payload', 'the payload of a test'],
   ])('%s', (_, kind, text) => {
     const line = `${'é'.repeat(10_000)} ${text}, `;

@@ -36,9 +36,9 @@ export class LeakScan {
 
   remember(kind: Kind, text: string): void {
     if (text.length < SECRET_LENGTH_MIN) return;
-    const name = `${kind} ${text}`;
-    if (this.known.has(name)) return;
-    this.known.add(name);
+    // A key that is sent as something else stays a key.
+    if (this.known.has(text)) return;
+    this.known.add(text);
     for (const spelling of spellingsOf(text)) {
       const bytes = Buffer.from(spelling);
       if (bytes.length < SECRET_LENGTH_MIN) continue;
@@ -76,6 +76,16 @@ function hash(finger: number): number {
   return Math.imul(finger, 0x9e3779b1) >>> 16;
 }
 
+/** Of a text that begins anywhere in another, as in Basic authorization: what does not depend on its neighbours. */
+function inBase64(text: string): string[] {
+  return [0, 1, 2].map((shift) =>
+    Buffer.concat([Buffer.alloc(shift), Buffer.from(text)])
+      .toString('base64')
+      .replaceAll('=', '')
+      .slice(Math.ceil((shift * 8) / 6), -1),
+  );
+}
+
 /** As it is, and as programs write it: in base64 and hexadecimal, in a URL, in JSON, and the part behind its prefix. */
 function spellingsOf(text: string): Set<string> {
   const spellings = new Set([
@@ -84,7 +94,7 @@ function spellingsOf(text: string): Set<string> {
     JSON.stringify(text).slice(1, -1),
     // What a bytea column shows.
     Buffer.from(text).toString('hex'),
-    Buffer.from(text).toString('base64').replace(/=+$/, ''),
+    ...inBase64(text),
   ]);
   const coded = /^(?:whsec_|whsk_|whpk_)(.+)$/.exec(text)?.[1];
   if (coded !== undefined) {

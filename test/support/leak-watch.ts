@@ -26,7 +26,8 @@ class LeakWatch {
   /** Secrets that a process is started with. */
   environment(env: Readonly<Record<string, string>>): void {
     for (const [name, value] of Object.entries(env)) {
-      if (name === 'POSTHORN_KEKS') for (const kek of value.split(/[,:]/)) this.remember('credential', kek);
+      if (name === 'POSTHORN_KEKS')
+        for (const kek of value.split(/[,\n]/)) this.remember('credential', kek.slice(kek.indexOf(':') + 1));
       else if (/KEY$|SECRET|PASSWORD|TOKEN/.test(name)) this.remember('api key', value);
       else if (/^[a-z]+:\/\//.test(value)) this.remember('credential', passwordOf(value));
     }
@@ -184,15 +185,31 @@ async function* textsOf(client: pg.Client, table: string, column: string): Async
 
 /** What a request body gives away: its secrets by the names of their fields, and texts in what it publishes. */
 function learn(scan: LeakScan, body: unknown, publishes: boolean): void {
-  walk(body, (path, text) => {
-    const name = path.at(-1)!;
-    if (publishes && path.includes('data')) {
-      if (name === 'mark' || text.length >= PAYLOAD_LENGTH_MIN) scan.remember('payload', text);
-    } else if (path.at(-2) === 'headers') scan.remember('header value', text);
-    else if (name === 'secret') scan.remember('signing secret', text);
-    else if (/^(password|token|clientSecret|key|privateKey)$/.test(name)) scan.remember('credential', text);
-  });
+  // Not by recursion: some bodies are as deep as they can be, on purpose.
+  const rest: Field[] = [{ value: body, name: '', parent: '', isData: false }];
+  for (let field = rest.pop(); field !== undefined; field = rest.pop()) {
+    const { value, name, parent, isData } = field;
+    if (typeof value === 'object' && value !== null) {
+      const isPayload = isData || (publishes && name === 'data');
+      for (const [inner, each] of Object.entries(value))
+        rest.push({ value: each, name: inner, parent: name, isData: isPayload });
+    } else if (typeof value !== 'string') continue;
+    else if (isData) {
+      if (name === 'mark' || value.length >= PAYLOAD_LENGTH_MIN) scan.remember('payload', value);
+    } else if (parent === 'headers') scan.remember('header value', value);
+    else if (name === 'secret') scan.remember('signing secret', value);
+    else if (CREDENTIAL.test(name)) scan.remember('credential', value);
+  }
 }
+
+interface Field {
+  readonly value: unknown;
+  readonly name: string;
+  readonly parent: string;
+  readonly isData: boolean;
+}
+
+const CREDENTIAL = /^(password|token|clientSecret|clientKey|key)$/;
 
 function learnShown(scan: LeakScan, text: string, kinds: readonly Kind[]): void {
   for (const [secret] of text.matchAll(/\b(whsec_|whsk_)[A-Za-z0-9+/=_-]{20,}/g))
@@ -200,12 +217,6 @@ function learnShown(scan: LeakScan, text: string, kinds: readonly Kind[]): void 
   for (const [key, prefix] of text.matchAll(/\b(pht?)_[a-z]{2,8}_[A-Za-z0-9_-]{20,}/g))
     if (kinds.includes(prefix === 'ph' ? 'api key' : 'access token'))
       scan.remember(prefix === 'ph' ? 'api key' : 'access token', key);
-}
-
-function walk(value: unknown, visit: (path: string[], text: string) => void, path: string[] = []): void {
-  if (typeof value === 'string') visit(path.length > 0 ? path : [''], value);
-  else if (typeof value === 'object' && value !== null)
-    for (const [name, each] of Object.entries(value)) walk(each, visit, [...path, name]);
 }
 
 function parsed(body: unknown): unknown {
@@ -222,5 +233,5 @@ function dataOf(text: string): { id: string }[] | undefined {
 }
 
 function passwordOf(url: string): string {
-  return decodeURIComponent(new URL(url).password);
+  return URL.canParse(url) ? decodeURIComponent(new URL(url).password) : '';
 }

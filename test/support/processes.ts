@@ -28,6 +28,8 @@ export interface PosthornOptions {
 /** The product on a database: an api, workers, and a client that holds the admin key. */
 export interface Posthorn {
   readonly databaseUrl: string;
+  /** As superuser, in the same database. */
+  readonly adminUrl: string;
   readonly adminKey: string;
   readonly api: RunningProcess;
   readonly workers: readonly RunningProcess[];
@@ -86,7 +88,8 @@ export async function startPosthorn(options: PosthornOptions = {}): Promise<Post
     running.push(api);
     for (let i = 0; i < (options.workers ?? 1); i++) await startOneWorker();
     const client = createClient({ url: api.url, key: adminKey });
-    return { databaseUrl: database.url, adminKey, api, workers, client, startWorker: startOneWorker, stop };
+    const { url: databaseUrl, adminUrl } = database;
+    return { databaseUrl, adminUrl, adminKey, api, workers, client, startWorker: startOneWorker, stop };
   } catch (error) {
     await stop();
     throw error;

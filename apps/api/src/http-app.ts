@@ -13,7 +13,7 @@ import { Cors } from './edge/cors.js';
 import { addHttpHooks, requestIdOf } from './edge/http-hooks.js';
 import { LimitRequests } from './edge/limit-requests.js';
 import { readJsonBodies } from './edge/json-body.js';
-import { problemBody } from './edge/problem.filter.js';
+import { problemText } from './edge/problem.filter.js';
 import { Problem } from '@app/contracts';
 import { RequestLimits } from './edge/request-limits.js';
 import { RouteTable } from './edge/route-table.js';
@@ -76,5 +76,5 @@ function badUrl(request: FastifyRequest, reply: FastifyReply): void {
     .header('x-request-id', request.id)
     .headers(securityHeaders(request.url, false))
     .header('content-type', 'application/problem+json')
-    .send(JSON.stringify(problemBody(problem, request.url, request.id)));
+    .send(problemText(problem, request.url, request.id));
 }

@@ -39,8 +39,16 @@ export class ProblemFilter implements ExceptionFilter {
     void reply
       .code(problem.status)
       .header('content-type', 'application/problem+json')
-      .send(JSON.stringify(problemBody(problem, request.url, request.id)));
+      .send(problemText(problem, request.url, request.id));
   }
+}
+
+// Keys, tokens and signing secrets of ours, by their forms: in a path, or where the name of a field belongs.
+const SECRETS = /(pht?_[a-z]{2,8}_[0-9a-z]{26}_|whs(?:ec|k)_)[\w+/=-]{8,}/g;
+
+/** What is sent. A secret that somebody put into a wrong place is not repeated: proxies and clients log errors. */
+export function problemText(problem: Problem, url: string, requestId: string): string {
+  return JSON.stringify(problemBody(problem, url, requestId)).replace(SECRETS, '$1…');
 }
 
 /** The body of RFC 9457 with our members: `code`, `requestId`, and where they apply `errors` and `limit`. */

@@ -10,7 +10,7 @@ import {
   type ErrorCode,
 } from '@app/contracts';
 import type { FastifyInstance } from 'fastify';
-import { problemBody } from './problem.filter.js';
+import { problemText } from './problem.filter.js';
 import { securityHeaders } from './security-headers.js';
 
 /** How long a client may take. A test shortens it. */
@@ -58,7 +58,7 @@ function refuse(error: NodeJS.ErrnoException, socket: Socket, onRefused: (code: 
   const problem = problemOf(error.code);
   onRefused(problem.code);
   const requestId = randomUUID();
-  const body = JSON.stringify(problemBody(problem, '/', requestId));
+  const body = problemText(problem, '/', requestId);
   const headers = {
     'x-request-id': requestId,
     ...securityHeaders('', false),

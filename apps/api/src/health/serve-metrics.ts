@@ -2,7 +2,7 @@ import { Problem } from '@app/contracts';
 import type { Metrics, ScraperKey } from '@app/observability';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { FastifyInstance } from 'fastify';
-import { problemBody } from '../edge/problem.filter.js';
+import { problemText } from '../edge/problem.filter.js';
 import { securityHeaders } from '../edge/security-headers.js';
 import { serverOptions } from '../edge/server-options.js';
 
@@ -22,7 +22,7 @@ export async function serveMetrics(
       return reply
         .code(problem.status)
         .header('content-type', 'application/problem+json')
-        .send(JSON.stringify(problemBody(problem, request.url, request.id)));
+        .send(problemText(problem, request.url, request.id));
     }
     return reply.header('content-type', metrics.registry.contentType).send(await metrics.registry.metrics());
   });
