@@ -67,6 +67,17 @@ describe('subscribers', () => {
     await newSubscriber({ externalId: 'acme corp/1' });
   });
 
+  it('are named by staff: a bound key takes no externalId that others may be waiting for', async () => {
+    const id = await newSubscriber({ externalId: 'bound' });
+    const { key } = await fixture.key(['subscribers:write'], id);
+    const path = `${subscribers}/${id}`;
+    for (const externalId of ['next-customer', null])
+      expect((await fixture.call('PATCH', path, { externalId }, { key })).body.code).toBe('forbidden');
+    const same = { name: 'Renamed', externalId: 'bound' };
+    expect((await fixture.call('PATCH', path, same, { key })).body).toMatchObject(same);
+    expect((await fixture.call('PATCH', path, { externalId: 'by-staff' })).status).toBe(200);
+  });
+
   it('PATCH: absent stays, null takes away, metadata is merged name by name, {} changes nothing but the time', async () => {
     const id = await newSubscriber({ externalId: 'patched', metadata: { a: '1', b: '2', constructor: 'x' } });
     const path = `${subscribers}/${id}`;
@@ -114,6 +125,34 @@ describe('subscribers', () => {
 });
 
 describe('endpoints', () => {
+  it('at another host keep no header value and no auth that the change does not give', async () => {
+    const subscriber = await newSubscriber();
+    const { id } = await newEndpoint(subscriber, {
+      headers: { 'x-one': 'secret one', 'X-Two': 'secret two' },
+      auth: { type: 'bearer', token: 'secret-three' },
+    });
+    const path = `${subscribers}/${subscriber}/endpoints/${id}`;
+    const url = 'https://a.example:8443/hook';
+    const kept = await fixture.call('PATCH', path, { url, headers: { 'x-two': '••••••' } });
+    expect(kept.status).toBe(400);
+    const pointers = kept.body.errors.map((each: { pointer: string }) => each.pointer);
+    expect(pointers.sort()).toEqual(['/auth', '/headers/X-Two', '/headers/x-one']);
+    const masked = { type: 'bearer', token: '••••••' };
+    const half = await fixture.call('PATCH', path, { url, headers: null, auth: masked });
+    expect(half.body.errors).toMatchObject([{ pointer: '/auth' }]);
+    expect((await fixture.call('GET', path)).body.url).toBe('https://a.example/hook');
+
+    // At the same one they stay, wherever it points to there.
+    expect((await fixture.call('PATCH', path, { url: 'https://a.example/other' })).status).toBe(200);
+    const given = { headers: { 'x-one': 'again', 'x-two': null }, auth: { type: 'bearer', token: 'again' } };
+    expect((await fixture.call('PATCH', path, { url, ...given })).body).toMatchObject({
+      url,
+      headers: { 'x-one': '••••••' },
+    });
+    const bare = { url: 'https://b.example/hook', headers: null, auth: null };
+    expect((await fixture.call('PATCH', path, bare)).body).toMatchObject({ url: bare.url, headers: {} });
+  });
+
   it('goes once round; headers are masked and merged; a read mask keeps the value', async () => {
     const subscriber = await newSubscriber({ externalId: 'round' });
     const base = `${subscribers}/round/endpoints`;

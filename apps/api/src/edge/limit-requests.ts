@@ -92,7 +92,10 @@ export class LimitRequests {
     digest: string,
   ): Promise<Caller> {
     try {
-      return await callerOf(request);
+      const caller = await callerOf(request);
+      // From its last use on, not its first: what is in use stays known.
+      this.remember(digest);
+      return caller;
     } catch (error) {
       if (!isUnauthenticated(error)) throw error;
       this.known.delete(digest);

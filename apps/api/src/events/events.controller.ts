@@ -89,7 +89,7 @@ export class EventsController {
       idempotency: claimOf(caller, request) ?? null,
     });
     if (answer.replayed) reply.header('idempotency-replayed', 'true');
-    tell(this.logger, this.metrics, answer, reply.elapsedTime, caller.requestId);
+    tell(this.logger, this.metrics, answer, reply.elapsedTime, caller);
     return answer;
   }
 }

@@ -1,6 +1,7 @@
 import type { Problem, RefusedEventDto } from '@app/contracts';
 import type { AcceptAnswer, AcceptedEvent } from '@app/ingest';
 import type { Logger, Metrics } from '@app/observability';
+import type { Caller } from '../edge/caller.js';
 
 /** A problem of one event of a batch: its pointers lead into the batch. */
 export function refusalOf(problem: Problem, pointer: string): RefusedEventDto {
@@ -24,7 +25,7 @@ export function tell(
   metrics: Metrics,
   answer: AcceptAnswer,
   ms: number,
-  requestId: string,
+  { requestId, keyId }: Pick<Caller, 'requestId' | 'keyId'>,
 ): void {
   const accepted = answer.results.filter((result): result is AcceptedEvent => !(result instanceof Error));
   if (!answer.replayed) metrics.eventsAccepted.inc(accepted.length);
@@ -36,6 +37,7 @@ export function tell(
       replayed: answer.replayed || undefined,
       ms: Math.round(ms * 10) / 10,
       requestId,
+      keyId,
     },
     'event.accepted',
   );

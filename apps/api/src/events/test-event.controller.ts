@@ -131,7 +131,7 @@ export class TestEventController {
       idempotency: claimOf(caller, request) ?? null,
     });
     if (answer.replayed) reply.header('idempotency-replayed', 'true');
-    tell(this.logger, this.metrics, answer, reply.elapsedTime, caller.requestId);
+    tell(this.logger, this.metrics, answer, reply.elapsedTime, caller);
     const [result] = answer.results;
     if (result instanceof Problem) throw ofTest(result);
     // Deleted between the look-up and the transaction.

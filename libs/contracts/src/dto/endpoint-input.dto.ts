@@ -223,7 +223,8 @@ export class CreateEndpointDto {
 /** What of an endpoint is to change; what is absent stays. Secrets are changed by rotating, states by their actions. */
 export class ChangeEndpointDto {
   /**
-   * The new URL. Deliveries that wait go there too.
+   * The new URL. Deliveries that wait go there too. At another host (or scheme, or port), header values and `auth` do not go
+   * along: give them again in the same change, or null.
    * @example "https://hooks.acme.example.com/v2/posthorn"
    */
   @IfPresent()

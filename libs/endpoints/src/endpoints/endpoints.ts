@@ -15,6 +15,7 @@ import type { Ids } from '../ids.js';
 import { mergeMetadata, type TextsChange } from '../metadata.js';
 import { checkHeaders, checkPatterns, checkSecret, checkStoredUrl, checkUrl } from './checks.js';
 import { mergeHeaders } from './headers.js';
+import { refuseKeptSecrets } from './kept-secrets.js';
 import { checkPolicies, DEFAULT_POLICIES, type PoliciesWanted } from './policies.js';
 import { newPrivateKey } from './private-keys.js';
 import {
@@ -156,6 +157,7 @@ export class Endpoints {
   ): Promise<EndpointRow> {
     const before = await this.lock(tx, scope, reference);
     const url = change.url === undefined ? before.url : checkUrl(change.url, this.policy);
+    refuseKeptSecrets(before, change, url);
     const policies = await checkPolicies(tx, before, change);
     const verification = this.verification(change.verification ?? before.verification);
     const headers =

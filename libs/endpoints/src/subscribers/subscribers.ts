@@ -51,6 +51,15 @@ export class Subscribers {
   async change(tx: Tx, scope: Scope, reference: string, change: SubscriberChange): Promise<SubscriberEntity> {
     checkExternalId(change.externalId);
     const before = found(await subscribersRepository.lock(tx, scope, reference));
+    // Staff publish to it and make tokens for it: nobody else chooses which name he is found by.
+    if (
+      scope.kind === 'subscriber' &&
+      change.externalId !== undefined &&
+      change.externalId !== before.externalId
+    )
+      throw new Problem('forbidden', 'Only a key of staff may change the externalId.', {
+        errors: [{ pointer: '/externalId', detail: 'is chosen by staff' }],
+      });
     // One from before there were data keys gets its own now: publishing makes none.
     if (change.encryptPayloads) await tx.vault.keyOf(tx, before.id);
     return refuseTaken(change.externalId, () =>
