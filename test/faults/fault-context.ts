@@ -16,7 +16,7 @@ import { openTables, type Tables } from '../support/tables.js';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
 import type { Figures } from './fault-row.js';
 import { makeScratch, OwnCluster, type SharedCluster } from './clusters.js';
-import { Publishers, type PublisherOptions } from './publishers.js';
+import { PAYLOAD_MARK, Publishers, type PublisherOptions } from './publishers.js';
 import { checkInvariants, type Expectations } from './invariants.js';
 
 export interface StartOptions {
@@ -36,8 +36,6 @@ interface Started {
 }
 
 const ASK_AGAIN_MS = 50;
-// Looked for, at the end, everywhere but where payloads belong.
-export const PAYLOAD_MARK = 'payload-of-a-fault-row';
 
 /** All that a row needs to start, hurt and judge a Posthorn of its own. Everything in it ends with close(). */
 export class FaultContext {

@@ -1,6 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { PosthornClient } from '../support/client.js';
 
+// Looked for, at the end, everywhere but where payloads belong.
+export const PAYLOAD_MARK = 'payload-of-a-fault-row';
+
 export interface Refusal {
   readonly atMs: number;
   readonly tookMs: number;
@@ -68,7 +71,11 @@ export class Publishers {
   private abandoned = false;
 
   private async publishOne(key: string): Promise<void> {
-    const body = { subscriber: this.options.subscriber ?? 'c', type: 'thing.happened', data: { key } };
+    const body = {
+      subscriber: this.options.subscriber ?? 'c',
+      type: 'thing.happened',
+      data: { key, mark: PAYLOAD_MARK },
+    };
     while (!this.abandoned) {
       const askedAt = performance.now();
       const answer = await this.options
