@@ -104,9 +104,8 @@ export const MATRIX: Record<string, MatrixRow> = {
   [`POST ${ENDPOINT}/test`]: {
     ...change('endpoints:write', 202),
     body: () => ({ eventType: TEST_EVENT_TYPE }),
-    unaudited: PUBLISHED,
   },
-  [`POST ${ENDPOINT}/verify`]: { ...change('endpoints:write', 202), unaudited: PUBLISHED },
+  [`POST ${ENDPOINT}/verify`]: change('endpoints:write', 202),
   'POST /v1/retry-policies/preview': {
     ...read('endpoints:read'),
     body: () => ({ type: 'exponential', initialSeconds: 10, maxSeconds: 3600, attemptsMax: 8 }),

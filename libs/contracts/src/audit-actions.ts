@@ -10,6 +10,8 @@ export const AUDIT_ACTIONS = [
   'endpoint.enable',
   'endpoint.pause',
   'endpoint.resume',
+  'endpoint.test',
+  'endpoint.verify',
   'endpoint_secret.reveal',
   'endpoint_secret.rotate',
   'event_type.create',

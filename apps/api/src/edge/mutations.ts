@@ -72,7 +72,7 @@ export class Mutations {
     return answer as T;
   }
 
-  /** Runs what changes nothing and is written down all the same: somebody looked at a secret. */
+  /** Runs what changes nothing itself and is written down all the same: somebody looked at a secret, or had something sent. */
   async look<T>(
     caller: Caller,
     request: FastifyRequest,
