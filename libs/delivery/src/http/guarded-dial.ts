@@ -139,10 +139,9 @@ async function throughProxy(
     if (tunnel instanceof net.Socket) {
       if (!origin.secure) return { socket: tunnel, remoteAddress: address };
       const within = { ...options, connectTimeoutMs: msLeft() };
-      return {
-        socket: await connected(origin, { socket: tunnel }, within, progress, signal),
-        remoteAddress: address,
-      };
+      // The address beside the tunnel: without it Node would ask the certificate of an IP literal for `localhost`.
+      const to = { socket: tunnel, host: address };
+      return { socket: await connected(origin, to, within, progress, signal), remoteAddress: address };
     }
     const mayTryNext = tunnel.failure === 'proxy_failed' && at + 1 < addresses.length && !signal.aborted;
     if (!mayTryNext) throw new DialError(tunnel.failure, tunnel.code, tunnel.message);
@@ -202,7 +201,7 @@ async function vettedAddresses(
 /** `to`: addresses for a socket of its own, or a tunnel that is open. */
 function connected(
   origin: Origin,
-  to: ReturnType<typeof addressOptions> | { socket: net.Socket },
+  to: ReturnType<typeof addressOptions> | { socket: net.Socket; host: string },
   { sockets, connectTimeoutMs, secureContext }: DialOptions,
   progress: DialProgress,
   signal: AbortSignal,

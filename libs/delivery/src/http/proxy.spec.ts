@@ -112,6 +112,16 @@ describe('through an egress proxy', () => {
     expect(to.seen).toHaveLength(1);
   });
 
+  it('the certificate of an address is asked for that address, and for no other name', async () => {
+    const to = await secureReceiver();
+    const { port } = await proxy(() => ({ through: to.port }));
+    const addresses = { ...PUBLIC_ONLY, allow: parseCidrs('127.0.0.1') };
+    const sender = senderThrough(port, { policy: { addresses, hosts: [], http: false } });
+    expect((await post(sender, 'https://127.0.0.1:8443/')).failure).toBeNull();
+    expect((await post(sender, 'https://93.184.216.34/')).failure).toBe('tls_name_mismatch');
+    expect(to.seen.map(({ host }) => host)).toEqual(['127.0.0.1:8443']);
+  });
+
   it('an IPv6 address is asked for in brackets', async () => {
     const to = await receiver();
     const { port, asked } = await proxy(() => ({ through: to.port }));
