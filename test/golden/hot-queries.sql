@@ -77,9 +77,10 @@ WITH input AS (
   CASE WHEN d.taken = 'cancelled' THEN 'endpoint_disabled' END,
   CASE WHEN d.taken = 'cancelled' THEN now() END
   FROM placed d),
+  late AS (SELECT array_agg(id) AS ids FROM placed WHERE place = 'queued' AND taken = 'held'),
   withdrawn AS (
-  DELETE FROM pgboss.job j USING placed p
-  WHERE p.place = 'queued' AND p.taken = 'held' AND j.name = 'deliver' AND j.id = p.id)
+  DELETE FROM pgboss.job j
+  WHERE (SELECT ids IS NOT NULL FROM late) AND j.name = 'deliver' AND j.id = ANY ((SELECT ids FROM late)::uuid[]))
   SELECT pg_notify('posthorn_due', $20) WHERE $20::text IS NOT NULL;
 
 -- ordering_enter

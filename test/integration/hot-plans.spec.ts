@@ -33,6 +33,11 @@ beforeAll(async () => {
   await database.query(
     `INSERT INTO subscribers (id, external_id, name) SELECT gen_random_uuid(), 'other-' || n, 'x' FROM generate_series(1, 20000) n`,
   );
+  // A connection plans a hot statement early and once: while the queue was empty. Kept for ticketsRead below.
+  await database.hotTransaction(async (tx) => {
+    await tx.query('SET LOCAL plan_cache_mode = force_generic_plan');
+    await acceptRepository.insert(tx, [], [], null);
+  });
   for (let batch = 0; batch < 5; batch++)
     await road.accept.accept({
       scope: STAFF,
@@ -99,6 +104,36 @@ it('does so behind the policies of the api, too, for one subscriber and for all'
     expect(await touched((tx) => tx.prepared('newest', newest, [subscriberId]))).toBeLessThanOrEqual(50);
   }
   await api.close();
+});
+
+it('does not look at the queue when no ticket is to be taken back, and once when some are', async () => {
+  const [{ queued }] = await database.query<{ queued: number }>('SELECT queued FROM lanes');
+  expect(queued).toBeGreaterThan(50);
+  const { subscriberId, endpointIds } = fixture;
+  const deliveries = (place: 'queued' | 'held') =>
+    Array.from({ length: 64 }, () => ({
+      ...{ id: newId(Date.now(), systemRandom), eventId: newId(Date.now(), systemRandom) },
+      ...{ subscriberId, endpointId: endpointIds[0], eventType: 'invoice.paid', place },
+      ...{ trigger: 'event' as const, critical: false, orderingKey: null },
+    }));
+  const ticketsRead = (place: 'queued' | 'held') =>
+    database.hotTransaction(async (tx) => {
+      // Not a plan for these very values, but the one that the connection has.
+      await tx.query('SET LOCAL plan_cache_mode = force_generic_plan');
+      const before = await readSoFar(tx);
+      await acceptRepository.insert(tx, [], deliveries(place), null);
+      return (await readSoFar(tx)) - before;
+    });
+  const readSoFar = async (tx: Tx): Promise<number> => {
+    const [{ read }] = await tx.query<{ read: number }>(
+      `SELECT sum(idx_tup_fetch + seq_tup_read)::int AS read FROM pg_stat_xact_all_tables
+        WHERE relid IN (SELECT relid FROM pg_partition_tree('pgboss.job') WHERE isleaf)`,
+    );
+    return read;
+  };
+  expect(await ticketsRead('held')).toBe(0);
+  // The lane is full: all of them are held after all.
+  expect(await ticketsRead('queued')).toBeLessThanOrEqual(queued);
 });
 
 it('loads deliveries without walking their partition', async () => {
