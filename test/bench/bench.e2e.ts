@@ -60,6 +60,16 @@ describe.each(['limit', 'drain', 'publish', 'latency', 'noisy'])('%s', (scenario
       expect(result.counts!.received).toBe(result.counts!.accepted);
     }
     if (scenario === 'drain') expect(result.counts!.accepted).toBe(200);
+    if (scenario === 'drain' || scenario === 'publish') {
+      const costs = [
+        'cpuMsPerDelivery',
+        'walBytesPerDelivery',
+        'rowsWrittenPerDelivery',
+        'statementsPerDelivery',
+      ] as const;
+      for (const name of [...costs, 'millionUsd'] as const) expect(result.cost![name]).toBeGreaterThan(0);
+      expect(result.met).toEqual(expect.any(Boolean));
+    }
     if (scenario === 'publish' || scenario === 'latency') {
       expect(result.p50Ms).toBeGreaterThan(0);
       expect(result.p95Ms).toBeGreaterThanOrEqual(result.p50Ms!);

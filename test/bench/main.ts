@@ -2,7 +2,7 @@ import { machineFacts } from './machine.js';
 import { helpText, parseCommandLine, type BenchOptions } from './options.js';
 import { table } from './report.js';
 import { Rig } from './rig.js';
-import type { Result, Scenario } from './scenario.js';
+import { isMet, type Result, type Scenario } from './scenario.js';
 import { SCENARIOS } from './scenarios/index.js';
 import { round } from './statistics.js';
 
@@ -48,7 +48,7 @@ async function runScenario(scenario: Scenario, options: BenchOptions): Promise<R
     const facts = await machineFacts(undefined);
     await Promise.race([current.measureLimit(), overdue.promise]);
     const { latency, ...outcome } = await Promise.race([scenario.run(current, options), overdue.promise]);
-    const { counts = null, details = {}, value, unit, ratio } = outcome;
+    const { counts = null, details = {}, cost = null, musts = [], value, unit, ratio } = outcome;
     return {
       scenario: scenario.name,
       value: round(value, 2),
@@ -58,9 +58,12 @@ async function runScenario(scenario: Scenario, options: BenchOptions): Promise<R
       ratio: round(ratio, 4),
       ...latency,
       ok: counts === null || (counts.missing === 0 && counts.unknown === 0),
+      met: musts.length === 0 ? null : musts.every(isMet),
+      musts,
       tookSeconds: round((performance.now() - startedAt) / 1000, 1),
       counts,
       details,
+      cost,
       options,
       // The load average is that of before: afterwards it is our own.
       machine: { ...(await machineFacts(current.cluster)), loadAverage1m: facts['loadAverage1m']! },

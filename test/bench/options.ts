@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 
 export interface BenchOptions {
@@ -13,6 +14,10 @@ export interface BenchOptions {
   readonly timeoutSeconds: number;
   readonly logLevel: string;
   readonly dir: string | null;
+  /** Where api and workers write a CPU profile each; its price is in every number. */
+  readonly profile: string | null;
+  /** So many of the costliest statements are printed beside the result. */
+  readonly top: number;
 }
 
 export interface CommandLine {
@@ -46,6 +51,8 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
       seconds: text,
       'log-level': text,
       dir: text,
+      profile: text,
+      top: text,
       json: { type: 'boolean' },
       help: { type: 'boolean', short: 'h' },
     },
@@ -69,6 +76,8 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
       // What an operator runs: logging is part of the cost.
       logLevel: values['log-level'] ?? 'info',
       dir: values.dir ?? null,
+      profile: values.profile === undefined ? null : resolve(values.profile),
+      top: bounded('top', values.top, 100) ?? 0,
     },
   };
 }
@@ -89,6 +98,11 @@ export function helpText(scenarios: readonly { name: string; about: string }[]):
     ...Object.entries(NUMBERS).map(([name, [standard, , about]]) =>
       row(`--${name}`, `${about} (${standard})`),
     ),
+    row(
+      '--profile',
+      'a directory: api and workers write a .cpuprofile each into it when they end (slower: compare nothing)',
+    ),
+    row('--top', 'prints so many of the statements that took most of PostgreSQL’s time'),
     row('--log-level', 'of api and worker (info; their lines go to files)'),
     row('--dir', 'where the temporary directory is made (the system’s; on a tmpfs fsync costs nothing)'),
   ].join('\n');

@@ -1,4 +1,4 @@
-import type { Result } from './scenario.js';
+import { isMet, type Must, type Result } from './scenario.js';
 
 /** A few rows for a person. */
 export function table(result: Result): string {
@@ -16,6 +16,9 @@ export function table(result: Result): string {
   }
   for (const [name, detail] of Object.entries(details))
     rows.push([words(name), detail === null ? '—' : number(detail)]);
+  for (const must of result.musts) rows.push([isMet(must) ? 'must, met' : 'must, NOT met', bounds(must)]);
+  for (const [name, each] of Object.entries(result.cost ?? {}))
+    rows.push([words(name), each === null ? '—' : number(each)]);
   if (counts !== null) {
     const { accepted, received, missing, duplicates, unknown } = counts;
     rows.push([
@@ -35,8 +38,13 @@ export function table(result: Result): string {
   return `\n${rows.map(([name, text]) => `  ${name.padEnd(width)}  ${text}`).join('\n')}\n${verdict}`;
 }
 
-function number(value: number): string {
-  return value.toLocaleString('en-US', { maximumFractionDigits: 2 });
+function bounds({ what, measured, atLeast, atMost }: Must): string {
+  const limit = atLeast === undefined ? `at most ${atMost}` : `at least ${atLeast}`;
+  return `${what}: ${number(measured, 4)}, ${limit}`;
+}
+
+function number(value: number, digits = 3): string {
+  return value.toLocaleString('en-US', { maximumFractionDigits: digits });
 }
 
 function words(name: string): string {

@@ -10,6 +10,17 @@ import {
   type RunningProcess,
 } from '../support/processes.js';
 import { startReceiver, type Receiver } from '../support/receiver/receiver.js';
+import {
+  allSessionsEnded,
+  costBetween,
+  costliestStatements,
+  COUNTING,
+  databaseUsage,
+  startCounting,
+  type Cost,
+  type Usage,
+} from './cost.js';
+import { cpuMsOf } from './cpu-time.js';
 import type { LoadCalls } from './load/load.main.js';
 import type { ApiTarget, Refusals } from './load/target.js';
 import type { BenchOptions } from './options.js';
@@ -26,7 +37,11 @@ export class Rig {
   limit = 0;
   limitSpread = 0;
   cluster: EmbeddedPostgres | undefined;
+  private apis: RunningProcess[] = [];
   private workers: RunningProcess[] = [];
+  /** Of workers that were stopped. */
+  private endedWorkersCpuMs = 0;
+  private usageBefore: Usage | undefined;
   private readonly mayEnd = new Set<RunningProcess>();
   private directory = '';
   private readonly adminKey = newAdminKey();
@@ -72,22 +87,25 @@ export class Rig {
     const directory = await this.own(() => makeScratch(this.options.dir), destroyScratch);
     this.directory = directory;
     this.cluster = await this.own(
-      () => startEmbeddedPostgres({ dataDir: directory, durable: true, log: this.log }),
+      () => startEmbeddedPostgres({ dataDir: directory, durable: true, settings: COUNTING, log: this.log }),
       (cluster) => cluster.stop('immediate'),
     );
     await migrateDatabase(this.cluster.url());
+    await startCounting(this.databaseUrl);
     const api = await this.startProcess('api', startApi);
+    this.apis = [api];
     const client = createClient({ url: api.url, key: this.adminKey });
     await client.createEventType(EVENT_TYPE);
     const subscribers = await this.subscribe(api.url, this.options.endpoints, (n) =>
       this.receiver.url(`/ok/${n}`),
     );
+    this.usageBefore = await this.usage();
     return { url: api.url, key: this.adminKey, subscribers };
   }
 
-  async startWorkers(): Promise<void> {
-    this.log(`starting ${this.options.workers} worker(s)`);
-    const workers = Array.from({ length: this.options.workers }, (_, i) =>
+  async startWorkers(count = this.options.workers): Promise<void> {
+    this.log(`starting ${count} worker(s)`);
+    const workers = Array.from({ length: count }, (_, i) =>
       this.startProcess(`worker-${i + 1}`, startWorker),
     );
     this.workers = await Promise.all(workers);
@@ -96,8 +114,43 @@ export class Rig {
   /** Ends the workers as an operator would; what they have in hand is finished or given back. */
   async stopWorkers(): Promise<void> {
     this.log('stopping the worker(s)');
-    for (const worker of this.workers) this.mayEnd.add(worker);
-    await Promise.all(this.workers.map((worker) => worker.stop()));
+    this.endedWorkersCpuMs += (await cpuMsOf(this.workers.map(({ pid }) => pid))) ?? 0;
+    await this.stop(this.workers, 'SIGTERM');
+    this.workers = [];
+  }
+
+  /** What the product has used so far. Rows are late by up to 10 s while a session idles. */
+  async usage(): Promise<Usage> {
+    const pids = (running: RunningProcess[]) => running.map(({ pid }) => pid);
+    const [apiCpuMs, workers, postgresCpuMs] = await Promise.all([
+      cpuMsOf(pids(this.apis)),
+      cpuMsOf(pids(this.workers)),
+      cpuMsOf([this.cluster!.pid]),
+    ]);
+    const workerCpuMs = workers === null ? null : workers + this.endedWorkersCpuMs;
+    return { apiCpuMs, workerCpuMs, postgresCpuMs, ...(await databaseUsage(this.databaseUrl)) };
+  }
+
+  /** What so many deliveries cost since startProduct. Ends api and workers, so that their sessions hand in what they wrote. */
+  async endAndCost(deliveries: number): Promise<Cost> {
+    const used = await this.usage();
+    await this.stop([...this.apis, ...this.workers], this.options.profile === null ? 'SIGKILL' : 'SIGTERM');
+    await allSessionsEnded(this.databaseUrl);
+    const { rowsWritten, transactions } = await databaseUsage(this.databaseUrl);
+    if (this.options.top > 0) {
+      for (const line of await costliestStatements(this.databaseUrl, this.options.top)) this.log(line);
+    }
+    return costBetween(this.usageBefore!, { ...used, rowsWritten, transactions }, deliveries);
+  }
+
+  private async stop(running: RunningProcess[], signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+    for (const each of running) this.mayEnd.add(each);
+    await Promise.all(running.map((each) => each.stop(signal)));
+  }
+
+  /** Of the superuser, in the product's database. */
+  private get databaseUrl(): string {
+    return this.cluster!.adminUrl('posthorn');
   }
 
   /** A receiver beside the one that is measured, for endpoints that misbehave. */
@@ -142,10 +195,17 @@ export class Rig {
       LOG_LEVEL: this.options.logLevel,
       DANGEROUS_ALLOW_LOSSY_DATABASE: 'false',
     };
-    // Killed, not drained: its database is thrown away with it.
+    const { profile } = this.options;
+    const profiling = [
+      `--cpu-prof`,
+      `--cpu-prof-dir=${profile}`,
+      `--cpu-prof-name=${name}-\${pid}.cpuprofile`,
+    ];
+    const launch = profile === null ? {} : { nodeOptions: profiling };
+    // Killed, not drained: its database is thrown away with it. A profile is written at an orderly end.
     const running = await this.own(
-      () => start({ databaseUrl: this.cluster!.url(), env, logFile }),
-      (it) => it.stop('SIGKILL'),
+      () => start({ databaseUrl: this.cluster!.url(), env, logFile, launch }),
+      (it) => it.stop(profile === null ? 'SIGKILL' : 'SIGTERM'),
     );
     const ended = running.exited.then(async ({ code, signal }): Promise<never> => {
       if (this.mayEnd.has(running)) return new Promise<never>(() => undefined);

@@ -28,6 +28,8 @@ export interface Launch {
   readonly preload?: readonly string[];
   /** A program with arguments that becomes this one, such as `ip netns exec ns`. */
   readonly through?: readonly string[];
+  /** Options of Node, such as `--cpu-prof`. */
+  readonly nodeOptions?: readonly string[];
 }
 
 type Environment = Readonly<Record<string, string>>;
@@ -122,8 +124,15 @@ function portWhenReady(child: ChildProcess): Promise<number> {
   });
 }
 
-function launched({ preload = [], through = [] }: Launch): { execPath: string; execArgv: string[] } {
-  const node = [process.execPath, ...preload.flatMap((module) => ['--import', builtFile(module)])];
+function launched({ preload = [], through = [], nodeOptions = [] }: Launch): {
+  execPath: string;
+  execArgv: string[];
+} {
+  const node = [
+    process.execPath,
+    ...nodeOptions,
+    ...preload.flatMap((module) => ['--import', builtFile(module)]),
+  ];
   const [execPath, ...execArgv] = [...through, ...node];
   return { execPath, execArgv };
 }

@@ -19,6 +19,8 @@ export interface EmbeddedPostgresOptions {
   port?: number | undefined;
   /** false trades every promise about crashes for speed: for throw-away test clusters only. Default true. */
   durable?: boolean;
+  /** Beside ours, and over them: what a bench loads into its server, or how a loader is let loose. Not for operators. */
+  settings?: Readonly<Record<string, string>>;
   /** Gets the few lines an operator should see (where data was put, what was recovered). */
   log: (line: string) => void;
 }
@@ -64,7 +66,8 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
       return await handle(cluster, running, true);
     }
     const durable = options.durable ?? true;
-    const launched = await launchOnAFreePort({ cluster, binaries, user, durable }, options.port);
+    const { settings = {} } = options;
+    const launched = await launchOnAFreePort({ cluster, binaries, user, durable, settings }, options.port);
     return await handle(cluster, launched, false);
   } finally {
     lock.release();

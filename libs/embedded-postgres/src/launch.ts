@@ -16,6 +16,7 @@ export interface Launch {
   user: ServerUser;
   port: number;
   durable: boolean;
+  settings: Readonly<Record<string, string>>;
 }
 
 /**
@@ -35,6 +36,7 @@ export async function launchPostmaster(
   const settings = {
     ...serverSettings({ port, logDir: cluster.logDir, durable: launch.durable }),
     cluster_name: clusterName(cluster.dataDir),
+    ...launch.settings,
   };
   const args = [
     '-D',

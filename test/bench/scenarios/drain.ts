@@ -1,4 +1,5 @@
 import { monotonicMs } from '../../support/monotonic.js';
+import { perDelivery, type Usage } from '../cost.js';
 import type { Scenario } from '../scenario.js';
 import { countDeliveries, round } from '../statistics.js';
 
@@ -23,6 +24,7 @@ export const drain: Scenario = {
     );
     rig.refuseRefusals(refusals);
 
+    const accepting = await rig.usage();
     const startedMs = monotonicMs();
     const drained = rig.receiver
       .waitForDistinct(deliveries, DRAIN_TIMEOUT_MS)
@@ -33,14 +35,24 @@ export const drain: Scenario = {
     if (firstMonotonicMs === null || lastMonotonicMs === null)
       throw new Error('The worker delivered nothing');
 
+    const drainedUsage = await rig.usage();
+    const cost = await rig.endAndCost(accepted.length);
     const arrivals = await rig.receiver.arrivals();
+    const share = (name: keyof Usage) => perDelivery(accepting, drainedUsage, name, distinct);
     const perSecond = (distinct / Math.max(1, lastMonotonicMs - firstMonotonicMs)) * 1000;
     return {
       value: perSecond,
       unit: 'deliveries/s',
       ratio: perSecond / rig.limit,
       counts: countDeliveries(accepted, arrivals),
+      cost,
+      musts: [{ what: 'ratio', measured: round(perSecond / rig.limit, 4), atLeast: 0.24 }],
       details: {
+        // The rest of the cost is that of accepting them.
+        drainWorkerCpuMsPerDelivery: share('workerCpuMs'),
+        drainPostgresCpuMsPerDelivery: share('postgresCpuMs'),
+        drainWalBytesPerDelivery: share('walBytes'),
+        drainStatementsPerDelivery: share('statements'),
         startupMs: round(firstMonotonicMs - startedMs),
         drainMs: round(lastMonotonicMs - firstMonotonicMs),
         // Far apart, something grows with the backlog: a plan, an index, a scan.

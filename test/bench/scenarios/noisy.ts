@@ -54,6 +54,14 @@ export const noisy: Scenario = {
       unit: 'of the undisturbed drain',
       ratio: disturbed.perSecond / rig.limit,
       latency: disturbed.latency,
+      musts: [
+        { what: 'of the undisturbed drain', measured: round(drainRatio, 3), atLeast: 0.8 },
+        {
+          what: 'p99 ÷ undisturbed p99',
+          measured: round(disturbed.latency.p99Ms / quiet.latency.p99Ms, 2),
+          atMost: 2,
+        },
+      ],
       counts: countDeliveries([...quiet.accepted, ...disturbed.accepted], await rig.receiver.arrivals()),
       details: {
         undisturbedPerSecond: round(quiet.perSecond, 1),

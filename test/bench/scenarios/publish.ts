@@ -31,6 +31,7 @@ export const publish: Scenario = {
       .then(() => monotonicMs() - untilMs);
     const emptyMs = await rig.whileRunning(empty.catch(() => null));
 
+    const cost = await rig.endAndCost(accepted.length);
     const arrivals = await rig.receiver.arrivals();
     const first = new Map<string, number>();
     arrivals.ids.forEach((id, i) => first.has(id) || first.set(id, arrivals.monotonicMs[i]));
@@ -42,6 +43,17 @@ export const publish: Scenario = {
       ratio: perSecond / rig.limit,
       latency,
       counts: countDeliveries(accepted, arrivals),
+      cost,
+      musts: [
+        { what: 'delivered ratio', measured: round(perSecond / rig.limit, 4), atLeast: 0.06 },
+        { what: 'p99 of the answer, ms', measured: latency?.p99Ms ?? Infinity, atMost: 60 },
+        // Half a second of work; more means that it grew for the length of the run.
+        {
+          what: 'backlog at the end, seconds',
+          measured: round(backlogAtEnd / Math.max(1, perSecond), 2),
+          atMost: 0.5,
+        },
+      ],
       details: {
         acceptedPerSecond: round(acceptedInWindow / seconds, 1),
         deliveredPerSecond: round(perSecond, 1),
