@@ -9,6 +9,7 @@ import { ReceiverAuth1795478400008 } from './1795478400008-receiver-auth.js';
 import { Verification1795478400009 } from './1795478400009-verification.js';
 import { Edge1795478400010 } from './1795478400010-edge.js';
 import { ProtectTables1795478400011 } from './1795478400011-protect-tables.js';
+import { Lists1795651200014 } from './1795651200014-lists.js';
 
 /** In the order in which they run. An explicit array: a glob would also find what was renamed or half built. */
 export const MIGRATIONS = [
@@ -23,4 +24,5 @@ export const MIGRATIONS = [
   Verification1795478400009,
   Edge1795478400010,
   ProtectTables1795478400011,
+  Lists1795651200014,
 ];

@@ -6,8 +6,8 @@
 import 'reflect-metadata';
 import { ListDeliveriesQueryDto, STAFF, StartReplayDto, type Scope } from '@app/contracts';
 import { findSubscriber, ReadDeliveries, ReadEvents } from '@app/console';
-import { fromPublicId, toPublicId, uuidTimeMs } from '@app/domain';
-import { listDeliveries, type DeliveryFilter } from '@app/persistence';
+import { fromPublicId, toPublicId, uuidFloor, uuidTimeMs } from '@app/domain';
+import { listDeliveries, LOOKED_AT_MAX, type DeliveryFilter } from '@app/persistence';
 import { plainToInstance } from 'class-transformer';
 import { validateSync } from 'class-validator';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -44,7 +44,7 @@ beforeAll(async () => {
 afterAll(() => bench.close());
 
 const list = async (filter: DeliveryFilter, scope: Scope = STAFF) =>
-  (await read.list(scope, filter, { limit: 250 })).map(({ item }) => item);
+  (await read.list(scope, filter, { limit: 250 })).rows.map(({ item }) => item);
 
 describe('the list of deliveries', () => {
   it.each<[DeliveryFilter, number]>([
@@ -84,7 +84,7 @@ describe('the list of deliveries', () => {
   it('newest first, page by page, without gaps or repeats', async () => {
     const seen: string[] = [];
     for (let after: string | undefined; ;) {
-      const rows = await listDeliveries(bench.database, STAFF, {}, { limit: 5, after });
+      const { rows } = await listDeliveries(bench.database, STAFF, {}, { limit: 5, after });
       seen.push(...rows.slice(0, 5).map((row) => row.id));
       if (rows.length <= 5) break;
       after = rows[4].id;
@@ -100,7 +100,7 @@ describe('the list of deliveries', () => {
     const [foreign] = await bench.deliveries(theirs.subscriberId);
     await expect(read.one(bound, foreign.id)).rejects.toMatchObject({ code: 'not_found' });
     expect(
-      (await listDeliveries(bench.database, bound, {}, { limit: 250, after: foreign.id })).every(
+      (await listDeliveries(bench.database, bound, {}, { limit: 250, after: foreign.id })).rows.every(
         (row) => row.subscriberId === mine.subscriberId,
       ),
     ).toBe(true);
@@ -169,14 +169,19 @@ describe('one delivery', () => {
 
 describe('events', () => {
   it('are listed with how their deliveries stand', async () => {
-    const rows = await events.list(bound, {}, { limit: 250 });
+    const { rows } = await events.list(bound, {}, { limit: 250 });
     expect(rows).toHaveLength(6);
     expect(rows.map(({ item }) => item.matched)).toEqual([2, 2, 2, 2, 2, 2]);
     expect(rows[0].item.counts).toEqual({ pending: 2, delivered: 0, failed: 0, cancelled: 0 });
     expect(rows[1].item.counts).toEqual({ pending: 0, delivered: 0, failed: 2, cancelled: 0 });
     expect(rows[5].item.counts).toEqual({ pending: 0, delivered: 2, failed: 0, cancelled: 0 });
-    expect(await events.list(bound, { subscriberId: theirs.subscriberId }, { limit: 250 })).toEqual([]);
-    expect(await events.list(STAFF, { type: 'thing.other' }, { limit: 250 })).toEqual([]);
+    expect((await events.list(bound, { subscriberId: theirs.subscriberId }, { limit: 250 })).rows).toEqual(
+      [],
+    );
+    expect(await events.list(STAFF, { type: 'thing.other' }, { limit: 250 })).toEqual({
+      rows: [],
+      lookedTo: null,
+    });
   });
 
   it('that matched nothing, or only disabled endpoints, are found and say so', async () => {
@@ -238,5 +243,33 @@ describe('a filter', () => {
       false,
     );
     expect(fromPublicId('ep', id)).toBeDefined();
+  });
+});
+
+describe('a filter that few match', () => {
+  it('is looked for in a bounded number of rows a page; the next page goes on from there', async () => {
+    const { subscriberId, endpointIds } = await registerSubscriber(bench.database, ['https://example.com/d']);
+    const total = 2 * LOOKED_AT_MAX + 10;
+    // Ids of a year ago, the rare one the oldest of them.
+    const at = 1_760_000_000_000;
+    await bench.database.query(
+      `INSERT INTO deliveries (id, subscriber_id, event_id, endpoint_id, event_type, status, trigger, finished_at)
+       SELECT (left($3::text, 18) || '-8000-' || lpad(to_hex(n), 12, '0'))::uuid, $1, $1, $2,
+              CASE n WHEN 1 THEN 'thing.rare' ELSE 'thing.happened' END, 'delivered', 'event', now() FROM generate_series(1, $4::int) n`,
+      [subscriberId, endpointIds[0], uuidFloor(at).replace(/-0000-0000/, '-7000-8000'), total],
+    );
+    for (const filter of [{ subscriberId }, { endpointId: endpointIds[0] }]) {
+      const pages: number[] = [];
+      for (let after: string | undefined; ;) {
+        const rare = { ...filter, eventType: 'thing.rare' };
+        const { rows, lookedTo } = await read.list(STAFF, rare, { limit: 50, after });
+        pages.push(rows.length);
+        if (lookedTo === null) break;
+        after = lookedTo;
+      }
+      expect(pages).toEqual([0, 0, 1]);
+    }
+    const none = await read.list(bound, { endpointId: endpointIds[0], status: 'cancelled' }, { limit: 50 });
+    expect(none).toEqual({ rows: [], lookedTo: null });
   });
 });

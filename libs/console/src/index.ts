@@ -2,7 +2,7 @@ export { runDoctor, type Check, type DoctorOptions, type DoctorReport } from './
 export { CancelDelivery } from './cancel-delivery.js';
 export { ReadHealth } from './endpoint-health.js';
 export { findSubscriber } from './find-subscriber.js';
-export { ReadDeliveries, type Keyed } from './read-deliveries.js';
+export { ReadDeliveries, type Keyed, type Listed } from './read-deliveries.js';
 export { ReadEvents } from './read-events.js';
 export { ReplayRunner, type ReplayRound } from './replay-runner.js';
 export { Replays } from './replays.js';

@@ -41,15 +41,21 @@ export interface Keyed<T> {
   item: T;
 }
 
+/** Rows of one page, and where it stopped looking for more when that was not the end. */
+export interface Listed<T> {
+  rows: Keyed<T>[];
+  lookedTo: string | null;
+}
+
 /** Deliveries as support and customers see them. */
 export class ReadDeliveries {
   constructor(private readonly database: Database) {}
 
   /** Newest first, one more than `limit` when there are more. */
-  async list(scope: Scope, filter: DeliveryFilter, page: PageRequest): Promise<Keyed<DeliveryDto>[]> {
-    const rows = await boundedRead(() => listDeliveries(this.database, scope, filter, page));
+  async list(scope: Scope, filter: DeliveryFilter, page: PageRequest): Promise<Listed<DeliveryDto>> {
+    const { rows, lookedTo } = await boundedRead(() => listDeliveries(this.database, scope, filter, page));
     const shown = await showDeliveries(this.database, rows);
-    return shown.map((item, at) => ({ key: rows[at].id, item }));
+    return { rows: shown.map((item, at) => ({ key: rows[at].id, item })), lookedTo };
   }
 
   /** One delivery with every attempt, the one to come included. @throws Problem not_found */

@@ -13,7 +13,7 @@ import {
   type PageRequest,
 } from '@app/persistence';
 import { boundedRead } from './bounded-read.js';
-import { showDeliveries, type Keyed } from './read-deliveries.js';
+import { showDeliveries, type Listed } from './read-deliveries.js';
 
 const HOUR_MS = 3_600_000;
 
@@ -22,10 +22,10 @@ export class ReadEvents {
   constructor(private readonly database: Database) {}
 
   /** Newest first, one more than `limit` when there are more. */
-  async list(scope: Scope, filter: EventFilter, page: PageRequest): Promise<Keyed<EventDto>[]> {
-    const rows = await boundedRead(() => listEvents(this.database, scope, filter, page));
+  async list(scope: Scope, filter: EventFilter, page: PageRequest): Promise<Listed<EventDto>> {
+    const { rows, lookedTo } = await boundedRead(() => listEvents(this.database, scope, filter, page));
     const counts = await this.countsOf(scope, rows);
-    return rows.map((row) => ({ key: row.id, item: showEvent(row, counts.get(row.id)) }));
+    return { rows: rows.map((row) => ({ key: row.id, item: showEvent(row, counts.get(row.id)) })), lookedTo };
   }
 
   /** One event, its payload and where it went. @throws Problem not_found */

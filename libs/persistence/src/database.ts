@@ -114,6 +114,19 @@ const HOT_PLANNER =
  */
 const CLAIM_PLANNER = `${HOT_PLANNER} -c enable_sort=off`;
 
+/**
+ * A list walks one index in its order, whatever the statistics say, so that it reads what it shows. (Measured on 1.5 million
+ * deliveries: else it sorted all that matched, and went through everybody's rows for an endpoint that has a fortieth of them.)
+ */
+const LIST_PLANNER = [
+  'enable_seqscan = off',
+  'enable_bitmapscan = off',
+  'enable_sort = off',
+  'random_page_cost = 1',
+]
+  .map((setting) => `; SET LOCAL ${setting}`)
+  .join('');
+
 /** The connections of this process: a pool for the hot path, one connection for claims, TypeORM's pool for the rest. */
 export class Database {
   private readonly hotPool: Pool;
@@ -235,19 +248,30 @@ export class Database {
     return (await this.single(this.hotPool, { name, text, values })).rows as T[];
   }
 
+  /** One statement of a list of the large tables: see LIST_PLANNER. Under no name: its plan has to know the values. */
+  async list<T extends object = Row>(text: string, values: unknown[]): Promise<T[]> {
+    // Sent whole, as `single` does, which takes a pool in pipeline mode: the api's are, and lists of others are rare.
+    const pool = this.scoped ? this.pool : this.hotPool;
+    return (await this.single(pool, { text, values }, LIST_PLANNER)).rows as T[];
+  }
+
   /** Whose rows are asked for, where that matters; undefined outside every scope, where the api sees none. */
   private get setting(): string | undefined {
     return this.scoped ? currentSetting() : undefined;
   }
 
   /** With a scope it is a transaction of its own, sent whole: the connections of the api are in pipeline mode. */
-  private async single(pool: Pool, statement: QueryConfig): Promise<QueryResult> {
+  private async single(pool: Pool, statement: QueryConfig, planner = ''): Promise<QueryResult> {
     const setting = this.setting;
-    if (setting === undefined) return pool.query(statement);
+    if (setting === undefined && planner === '') return pool.query(statement);
     const client = await pool.connect();
     let broken = false;
     try {
-      const sent = [client.query(beginWith(setting)), client.query(statement), client.query('COMMIT')];
+      const sent = [
+        client.query(beginWith(setting) + planner),
+        client.query(statement),
+        client.query('COMMIT'),
+      ];
       const [begun, answer, ended] = await Promise.allSettled(sent);
       // A connection that cannot even end its transaction is in an unknown state: it is closed, not reused.
       broken = ended.status === 'rejected';

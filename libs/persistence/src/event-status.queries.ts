@@ -1,7 +1,15 @@
 import type { Scope } from '@app/contracts';
 import { Predicates } from './predicates.js';
 import { openData, type SealedEvent } from './sealed-payloads.js';
-import type { OpeningReader, PageRequest, Reader } from './status.queries.js';
+import {
+  boundedLook,
+  endOfLook,
+  type ListReader,
+  type Looked,
+  type OpeningReader,
+  type PageRequest,
+  type Reader,
+} from './status.queries.js';
 
 export interface EventFilter {
   subscriberId?: string;
@@ -37,23 +45,24 @@ export interface DeliveryCounts {
 const EVENT_COLUMNS = `e.id, e.subscriber_id AS "subscriberId", e.type, e.version, e.matched, e.priority, e.ordering_key AS "orderingKey",
   e.occurred_at AS "occurredAt", e.created_at AS "createdAt"`;
 
-/** Newest first, one more than asked; without the payload, which may be half a megabyte each. */
-export function listEvents(
-  reader: Reader,
+/** By events_subscriber, else by the key; without the payload, which may be half a megabyte each. */
+export async function listEvents(
+  reader: ListReader,
   scope: Scope,
   filter: EventFilter,
   page: PageRequest,
-): Promise<EventStatusRow[]> {
+): Promise<Looked<EventStatusRow>> {
   const predicates = new Predicates(scope, 'e.subscriber_id')
     .add('e.subscriber_id', '=', filter.subscriberId)
-    .add('e.type', '=', filter.type)
     .within('e.id', filter.since, filter.until)
-    .add('e.id', '<', page.after);
-  return reader.query(
-    `SELECT ${EVENT_COLUMNS} FROM events e ${predicates.where}
+    .add('e.id', '<', page.after)
+    .addRest('e.type', filter.type);
+  const rows = await reader.list<EventStatusRow>(
+    `SELECT ${EVENT_COLUMNS} FROM (${boundedLook('events e', predicates)}) e ${predicates.rest}
       ORDER BY e.id DESC LIMIT ${predicates.parameter(page.limit + 1)}`,
     predicates.values,
   );
+  return { rows, lookedTo: await endOfLook(reader, 'events e', predicates, rows, page) };
 }
 
 /** One event with its payload, exactly as published; null when its key was destroyed. Undefined when there is none in this scope. */

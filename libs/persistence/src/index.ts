@@ -117,8 +117,10 @@ export {
   findDelivery,
   findSubscriberByExternalId,
   listDeliveries,
+  LOOKED_AT_MAX,
   type DeliveryFilter,
   type DeliveryStatusRow,
+  type Looked,
   type PageRequest,
   type Reader,
 } from './status.queries.js';

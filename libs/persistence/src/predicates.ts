@@ -10,6 +10,8 @@ type Operator = '=' | '<' | '>' | '>=';
 export class Predicates {
   readonly values: unknown[] = [];
   private readonly parts: string[] = [];
+  private readonly restParts: string[] = [];
+  private indexedCount: number | null = null;
 
   /** `column` is that of the subscriber: a scope that is bound adds it whatever else is asked. */
   constructor(scope: Scope, column: string) {
@@ -19,6 +21,13 @@ export class Predicates {
   add(column: string, operator: Operator, value: unknown): this {
     if (value !== undefined && value !== null)
       this.parts.push(`${column} ${operator} ${this.parameter(value)}`);
+    return this;
+  }
+
+  /** A predicate that no index of the list serves: looked at in `rest`, row by row, of a bounded number of rows. */
+  addRest(column: string, value: unknown): this {
+    this.indexedCount ??= this.values.length;
+    if (value !== undefined && value !== null) this.restParts.push(`${column} = ${this.parameter(value)}`);
     return this;
   }
 
@@ -37,8 +46,21 @@ export class Predicates {
   }
 
   get where(): string {
-    return this.parts.length > 0 ? `WHERE ${this.parts.join(' AND ')}` : '';
+    return clause(this.parts);
   }
+
+  /** The values of `where` alone; `rest` is to be said after everything else. */
+  get indexed(): unknown[] {
+    return this.values.slice(0, this.indexedCount ?? this.values.length);
+  }
+
+  get rest(): string {
+    return clause(this.restParts);
+  }
+}
+
+function clause(parts: string[]): string {
+  return parts.length > 0 ? `WHERE ${parts.join(' AND ')}` : '';
 }
 
 // What 48 bits hold: a caller's year 275760 is "the end of time", not an error.

@@ -17,7 +17,7 @@ import type { FastifyRequest } from 'fastify';
 import { ApiProblems } from '../edge/api-problems.decorator.js';
 import { CurrentCaller, type Caller } from '../edge/caller.js';
 import { Mutations } from '../edge/mutations.js';
-import { pageOf, parsePage } from '../edge/page.js';
+import { pageOfLook, parsePage } from '../edge/page.js';
 import { OpenToCustomers } from '../edge/open-to-customers.decorator.js';
 import { RequireScope } from '../edge/require-scope.decorator.js';
 import { LOGGER } from '../tokens.js';
@@ -53,13 +53,7 @@ export class DeliveriesController {
       since: instantFilter('since', query.since),
       until: instantFilter('until', query.until),
     };
-    const rows = await this.read.list(caller.scope, filter, page);
-    return pageOf(
-      rows,
-      page.limit,
-      (row) => row.key,
-      (row) => row.item,
-    );
+    return pageOfLook(await this.read.list(caller.scope, filter, page), page.limit);
   }
 
   /** Show one delivery with every attempt. When, where to, what was answered; and when the next one is due and why. */

@@ -20,6 +20,7 @@ endpoint. An endpoint that only fails is left alone for a while and probed, whic
 \`GET /v1/deliveries/{delivery}/explain\` says what a delivery waits for. An event may arrive twice or out of order: its \`webhook-id\` is the same each time.
 
 - **Lists** come in pages, newest first: ask again with \`?cursor=\` and the \`nextCursor\` of the page before, or follow the \`Link\` header.
+  Whether there is more only \`nextCursor\` says: a page looks through a bounded number of rows, so one with a filter that few match may be short or empty and yet not the last.
 - **Errors** are [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problems: match on \`code\`; \`errors\` names each wrong field.
 - **Every POST** that changes something takes an \`Idempotency-Key\`: after a lost answer send the same request again, and it is done once.
 - **Requests are limited.** Answers say what is left in \`RateLimit\`; a 429 says in \`Retry-After\` when to come back.

@@ -49,6 +49,23 @@ export function pageOf<Row, T>(
   return { data: view ? shown.map(view) : shown, nextCursor };
 }
 
+/**
+ * The same for a list that looks through so many rows a page: one that is not full, even empty, has a next page when the look
+ * ended before the list did.
+ */
+export function pageOfLook<T>(
+  { rows, lookedTo }: { rows: { key: string; item: T }[]; lookedTo: string | null },
+  limit: number,
+): Page<T> {
+  const page = pageOf(
+    rows,
+    limit,
+    (row) => row.key,
+    (row) => row.item,
+  );
+  return lookedTo === null ? page : { ...page, nextCursor: writeCursor(lookedTo) };
+}
+
 // The version lets a later form tell old cursors from new ones; the text is opaque to everybody else.
 const CURSOR_VERSION = 1;
 

@@ -7,7 +7,7 @@ import { ApiTags } from '@nestjs/swagger';
 import { instantFilter, subscriberFilter } from '../deliveries/status-filters.js';
 import { ApiProblems } from '../edge/api-problems.decorator.js';
 import { CurrentCaller, type Caller } from '../edge/caller.js';
-import { pageOf, parsePage } from '../edge/page.js';
+import { pageOfLook, parsePage } from '../edge/page.js';
 import { OpenToCustomers } from '../edge/open-to-customers.decorator.js';
 import { RequireScope } from '../edge/require-scope.decorator.js';
 
@@ -31,13 +31,7 @@ export class EventsReadController {
       since: instantFilter('since', query.since),
       until: instantFilter('until', query.until),
     };
-    const rows = await this.read.list(caller.scope, filter, page);
-    return pageOf(
-      rows,
-      page.limit,
-      (row) => row.key,
-      (row) => row.item,
-    );
+    return pageOfLook(await this.read.list(caller.scope, filter, page), page.limit);
   }
 
   /** Show one event. Its payload, byte for byte as published, and its deliveries. */
