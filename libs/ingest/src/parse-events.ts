@@ -12,7 +12,8 @@ import {
 } from '@app/contracts';
 import { fromPublicId, uuidTimeMs } from '@app/domain';
 import { validateSync } from 'class-validator';
-import { elementSpans, hasMoreKeysThan, memberSpans, type Span } from './raw-json.js';
+import { isPlainlyRight } from './plainly-right.js';
+import { elementSpans, hasMoreKeysThan, memberSpan, type Span } from './raw-json.js';
 
 /** An event that a publisher wants accepted, checked as far as its own text goes. */
 export interface ParsedEvent {
@@ -69,7 +70,7 @@ export function parseBatch(
         limit: BATCH_EVENTS_MAX,
       },
     );
-  const spans = elementSpans(text, memberSpans(text).get('events')!.start);
+  const spans = elementSpans(text, memberSpan(text, 'events')!.start);
   return body.events.map((value, at) => eventAt(text, value, spans[at], `/events/${at}`, nowMs, traceparent));
 }
 
@@ -99,6 +100,35 @@ function eventAt(
   traceparent: string | null,
 ): ParsedEvent | Problem {
   if (!isObject(value)) return invalid([{ pointer, detail: 'must be an object' }]);
+  // What has nothing unusual in it, nearly all of it, is spared the walk over the rules: a fifth of a batch's time here.
+  const dto = isPlainlyRight(value) ? value : checked(value, pointer);
+  if (dto instanceof Problem) return dto;
+
+  const dataSpan = memberSpan(text, 'data', span?.start)!;
+  const data = text.slice(dataSpan.start, dataSpan.end);
+  if (data.length * 3 > EVENT_DATA_BYTES_MAX && Buffer.byteLength(data) > EVENT_DATA_BYTES_MAX)
+    return new Problem('payload_too_large', `\`data\` may have ${EVENT_DATA_BYTES_MAX} bytes at most.`, {
+      errors: [{ pointer: `${pointer}/data`, detail: `must be at most ${EVENT_DATA_BYTES_MAX} bytes` }],
+      limit: EVENT_DATA_BYTES_MAX,
+    });
+  const id = dto.id === undefined || dto.id === null ? null : eventId(dto.id, pointer, nowMs);
+  if (id instanceof Problem) return id;
+  const subscriberId = fromPublicId('sub', dto.subscriber);
+  return {
+    subscriber: subscriberId ? { id: subscriberId } : { externalId: dto.subscriber },
+    type: dto.type,
+    version: dto.version ?? null,
+    data,
+    occurredAt: dto.occurredAt ? new Date(dto.occurredAt) : null,
+    id,
+    priority: dto.priority ?? 'normal',
+    orderingKey: dto.orderingKey ?? null,
+    traceparent,
+  };
+}
+
+/** By every rule of an event's fields: the event, or all that is wrong with it. */
+function checked(value: Record<string, unknown>, pointer: string): PublishEventDto | Problem {
   const errors: FieldProblem[] = Object.keys(value)
     .filter((name) => !FIELDS.has(name))
     .map((name) => ({ pointer: `${pointer}/${escapePointer(name)}`, detail: 'is not a field of an event' }));
@@ -125,29 +155,7 @@ function eventAt(
       pointer: `${pointer}/occurredAt`,
       detail: 'must be an instant with its time zone, such as 2026-11-22T09:30:00.000Z',
     });
-  if (errors.length > 0) return invalid(errors.slice(0, ERRORS_SHOWN_MAX));
-
-  const dataSpan = memberSpans(text, span?.start).get('data')!;
-  const data = text.slice(dataSpan.start, dataSpan.end);
-  if (data.length * 3 > EVENT_DATA_BYTES_MAX && Buffer.byteLength(data) > EVENT_DATA_BYTES_MAX)
-    return new Problem('payload_too_large', `\`data\` may have ${EVENT_DATA_BYTES_MAX} bytes at most.`, {
-      errors: [{ pointer: `${pointer}/data`, detail: `must be at most ${EVENT_DATA_BYTES_MAX} bytes` }],
-      limit: EVENT_DATA_BYTES_MAX,
-    });
-  const id = dto.id === undefined || dto.id === null ? null : eventId(dto.id, pointer, nowMs);
-  if (id instanceof Problem) return id;
-  const subscriberId = fromPublicId('sub', dto.subscriber);
-  return {
-    subscriber: subscriberId ? { id: subscriberId } : { externalId: dto.subscriber },
-    type: dto.type,
-    version: dto.version ?? null,
-    data,
-    occurredAt: dto.occurredAt ? new Date(dto.occurredAt) : null,
-    id,
-    priority: dto.priority ?? 'normal',
-    orderingKey: dto.orderingKey ?? null,
-    traceparent,
-  };
+  return errors.length > 0 ? invalid(errors.slice(0, ERRORS_SHOWN_MAX)) : dto;
 }
 
 /** The partition of an event is chosen by the time in its id, so an id from far away has no place. */

@@ -13,21 +13,25 @@ const OPEN = new Set([BRACKET, BRACE]);
 const CLOSE = new Set([BRACKET_END, BRACE_END]);
 
 /**
- * The members of the object that begins at `at`: each name with the span of its value. Of a name that stands
- * twice the last counts, as in JSON.parse. The text must be valid JSON already; nothing recurses, so depth and
- * hostile nesting cost nothing.
+ * The value of a member of the object that begins at `at`. Of a name that stands twice the last counts, as in JSON.parse.
+ * The text must be valid JSON already; nothing recurses, so depth and hostile nesting cost nothing.
  */
-export function memberSpans(text: string, at = skipBlank(text, 0)): Map<string, Span> {
-  const members = new Map<string, Span>();
+export function memberSpan(text: string, name: string, at = skipBlank(text, 0)): Span | undefined {
+  let found: Span | undefined;
   for (let i = skipBlank(text, at + 1); text[i] !== '}';) {
     const nameEnd = skipString(text, i);
-    const name = JSON.parse(text.slice(i, nameEnd)) as string;
     const start = skipBlank(text, skipBlank(text, nameEnd) + 1);
     const end = skipValue(text, start);
-    members.set(name, { start, end });
+    if (isName(text, i, nameEnd, name)) found = { start, end };
     i = nextItem(text, end);
   }
-  return members;
+  return found;
+}
+
+/** Whether the string from `start` to `end` says `name`, which may be spelled with escapes. */
+function isName(text: string, start: number, end: number, name: string): boolean {
+  const spelled = text.slice(start, end);
+  return spelled.includes('\\') ? JSON.parse(spelled) === name : spelled === `"${name}"`;
 }
 
 /** The spans of the elements of the array that begins at `at`. The text must be valid JSON already. */
