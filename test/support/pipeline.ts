@@ -36,6 +36,8 @@ export async function startPipeline(
     operational?: boolean;
     /** As attempts name it. */
     worker?: string;
+    /** Of how long publishers wait. */
+    monotonic?: () => number;
   } = {},
 ): Promise<Pipeline> {
   const metrics = new Metrics();
@@ -44,6 +46,7 @@ export async function startPipeline(
   await queue.start();
   const accept = new AcceptEvents(database, queue, systemClock, systemRandom, metrics, {
     autoCreateEventTypes: options.autoCreate ?? false,
+    monotonic: options.monotonic,
   });
   const sender = new HttpSender({
     policy: { addresses: { ...PUBLIC_ONLY, allow: parseCidrs('127.0.0.0/8') }, hosts: [], http: false },

@@ -1,5 +1,6 @@
 import { BODY_BYTES_MAX } from '@app/contracts';
 import { parseOrigins } from '@app/config';
+import { AcceptEvents } from '@app/ingest';
 import { ScraperKey } from '@app/observability';
 import { parseCidrs } from '@app/domain';
 import { NestFactory } from '@nestjs/core';
@@ -15,6 +16,7 @@ import { LimitRequests } from './edge/limit-requests.js';
 import { readJsonBodies } from './edge/json-body.js';
 import { problemText } from './edge/problem.filter.js';
 import { Problem } from '@app/contracts';
+import { PublishDoor } from './edge/publish-door.js';
 import { RequestLimits } from './edge/request-limits.js';
 import { RouteTable } from './edge/route-table.js';
 import { securityHeaders } from './edge/security-headers.js';
@@ -54,6 +56,7 @@ export async function createHttpApp(
   addHttpHooks(fastify, {
     authentication: new Authentication(database, clock, config.POSTHORN_ENVIRONMENT),
     limits: new LimitRequests(config, new RequestLimits(database, metrics, monotonic), metrics, monotonic),
+    door: new PublishDoor(app.get(AcceptEvents)),
     cors: new Cors(parseOrigins(config.POSTHORN_CORS_ORIGINS), routes),
     scraperKey: new ScraperKey(config.POSTHORN_METRICS_KEY),
     hsts: config.POSTHORN_HSTS,

@@ -9,6 +9,7 @@ import { KEYED_PREFIX, METRICS_ROUTE } from './api-key.guard.js';
 import type { Authentication } from './authentication.js';
 import type { Cors } from './cors.js';
 import type { LimitRequests } from './limit-requests.js';
+import type { PublishDoor } from './publish-door.js';
 import { checkBounds, refuseEncodedBody } from './request-bounds.js';
 import type { RouteTable } from './route-table.js';
 import { securityHeaders } from './security-headers.js';
@@ -24,6 +25,7 @@ export function requestIdOf(raw: Pick<IncomingMessage, 'headers'>): string {
 export interface HookParts {
   authentication: Authentication;
   limits: LimitRequests;
+  door: PublishDoor;
   cors: Cors;
   scraperKey: ScraperKey;
   /** POSTHORN_HSTS. */
@@ -58,6 +60,7 @@ export function addHttpHooks(fastify: FastifyInstance, parts: HookParts): void {
       );
     await parts.limits.admit(request, reply);
     refuseEncodedBody(request);
+    parts.door.enter(request, reply);
   });
 
   // The one place where a request gets its scope: whatever its handler asks the database is of this caller, also where a
