@@ -57,6 +57,14 @@ export class Tx {
     return this.committed;
   }
 
+  /**
+   * The same for one statement of pg-boss that the hot path sends each time with the same text: prepared under this name. (Reading
+   * and planning cost more than inserting sixteen tickets.)
+   */
+  queuePrepared(name: string): QueueDb {
+    return queueDb({ query: (text, values) => this.run({ name, text, values }) });
+  }
+
   async query<T extends object = Row>(text: string, values: unknown[] = []): Promise<T[]> {
     return (await this.run(text, values)).rows as T[];
   }
