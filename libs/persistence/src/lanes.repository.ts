@@ -109,9 +109,10 @@ export const lanesRepository = {
                  OR ($4 AND EXISTS (SELECT 1 FROM lanes l WHERE l.endpoint_id = e.id AND l.queued + l.held + l.waiting > 0))))
        SELECT p.id, s.reason FROM stopped s CROSS JOIN LATERAL (
          SELECT d.id FROM deliveries d
-          WHERE d.endpoint_id = s.id AND d.status = 'pending' AND d.place IN ('queued', 'held', 'waiting')
+          WHERE d.endpoint_id = s.id AND d.status = 'pending'
             AND NOT EXISTS (SELECT 1 FROM pgboss.job j WHERE j.name = $2 AND j.id = d.id AND j.state = 'active')
-          ORDER BY d.id LIMIT $1 FOR UPDATE OF d SKIP LOCKED) p
+          -- In no order: for that of ids every delivery that the endpoint ever had was walked.
+          LIMIT $1 FOR UPDATE OF d SKIP LOCKED) p
         LIMIT $1`,
       [max, DELIVER_QUEUE, JUST_STOPPED_SECONDS, allWithBacklog],
     );
