@@ -10,6 +10,7 @@ import { Verification1795478400009 } from './1795478400009-verification.js';
 import { Edge1795478400010 } from './1795478400010-edge.js';
 import { ProtectTables1795478400011 } from './1795478400011-protect-tables.js';
 import { Lists1795651200014 } from './1795651200014-lists.js';
+import { ShortLocks1795651200015 } from './1795651200015-short-locks.js';
 
 /** In the order in which they run. An explicit array: a glob would also find what was renamed or half built. */
 export const MIGRATIONS = [
@@ -25,4 +26,5 @@ export const MIGRATIONS = [
   Edge1795478400010,
   ProtectTables1795478400011,
   Lists1795651200014,
+  ShortLocks1795651200015,
 ];

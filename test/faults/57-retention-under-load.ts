@@ -1,6 +1,6 @@
 /**
- * Days are dropped while events are published and delivered: no statement of the hot path waits more than a second for a
- * lock, nothing pending is dropped, and the default partitions stay empty.
+ * Days are made and dropped while events are published and delivered, first with somebody's long transaction in the way: no
+ * statement of the hot path waits more than a second for a lock, nothing pending is dropped, and the default partitions stay empty.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { openTables } from '../support/tables.js';
@@ -37,6 +37,8 @@ export const row: FaultRow = {
         longestMs = Math.max(longestMs, ms);
       }
     })();
+    const refusedBehindReader = await tryBehindReader(context);
+    const daysMade = await makeDays(context);
     const lockTimeouts = await dropOldDays(context);
     await publishers.more(200);
     watching = false;
@@ -61,6 +63,8 @@ export const row: FaultRow = {
     return {
       ...figures,
       daysDropped: DAYS - 1,
+      daysMade,
+      refusedBehindReader,
       lockTimeouts,
       lockWaitMsMax: Math.round(longestMs),
       refusals: publishers.refusals.length,
@@ -105,6 +109,57 @@ export const row: FaultRow = {
 const OLD_PARTITIONS = `SELECT count(*)::int AS n FROM pg_class WHERE relname ~ '^(events|deliveries|attempts)_[0-9]{8}$'
                            AND right(relname, 8) < to_char(now() - interval '10 days', 'YYYYMMDD')`;
 
+const DROP = `SELECT posthorn_drop_partitions((now() - interval '10 days')::date) AS names`;
+const MAKE = `SELECT posthorn_create_partitions((now() + interval '10 days')::date, (now() + interval '12 days')::date, 1) AS made`;
+const TRIES_BEHIND_READER = 5;
+
+/** A transaction that has read everything stays open, as a dump's does: each try gives up soon, and nothing is made or dropped. */
+async function tryBehindReader(context: FaultContext): Promise<number> {
+  const [reader, application] = [openTables(context.databaseUrl), openTables(context.databaseUrl)];
+  try {
+    await reader.rows('BEGIN; SELECT count(*) FROM deliveries, events, attempts WHERE false');
+    for (const statement of [DROP, MAKE])
+      for (let tries = 0; tries < TRIES_BEHIND_READER; tries++) {
+        const code = await application.rows(statement).then(
+          () => 'done',
+          (error: { code?: string }) => error.code,
+        );
+        context.check(code === LOCK_TIMEOUT, 'nothing is made or dropped behind a reader', {
+          statement,
+          code,
+        });
+      }
+    await reader.rows('COMMIT');
+  } finally {
+    await Promise.all([reader.close(), application.close()]);
+  }
+  return 2 * TRIES_BEHIND_READER;
+}
+
+/** Days ahead, one partition a transaction, as the worker's loop does it. */
+async function makeDays(context: FaultContext): Promise<number> {
+  const application = openTables(context.databaseUrl);
+  let partitions = 0;
+  try {
+    for (let made = 1, refused = 0; made > 0;) {
+      try {
+        const [row] = await application.rows<{ made: number }>(MAKE);
+        partitions += made = row.made;
+      } catch (error) {
+        if ((error as { code?: string }).code !== LOCK_TIMEOUT) throw error;
+        context.check(++refused < 100, 'it never gets its locks');
+        await delay(100);
+      }
+    }
+  } finally {
+    await application.close();
+  }
+  context.check(partitions === 9, 'three days of three tables are made', { partitions });
+  return partitions / 3;
+}
+
+const LOCK_TIMEOUT = '55P03';
+
 /** As the worker's loop does it, with the rights of the application, but not ten minutes after a try that gave up. */
 async function dropOldDays(context: FaultContext): Promise<number> {
   const application = openTables(context.databaseUrl);
@@ -112,12 +167,10 @@ async function dropOldDays(context: FaultContext): Promise<number> {
   try {
     for (let dropped = 1; dropped > 0;) {
       try {
-        const [row] = await application.rows<{ names: string[] }>(
-          `SELECT posthorn_drop_partitions((now() - interval '10 days')::date) AS names`,
-        );
+        const [row] = await application.rows<{ names: string[] }>(DROP);
         dropped = row.names.length;
       } catch (error) {
-        if ((error as { code?: string }).code !== '55P03') throw error;
+        if ((error as { code?: string }).code !== LOCK_TIMEOUT) throw error;
         context.check(++lockTimeouts < 100, 'it never gets its locks');
         await delay(100);
       }

@@ -1,15 +1,17 @@
 /** Real: PostgreSQL. Days are moved by making partitions in the past, not by a clock. */
 import { newId, systemRandom } from '@app/domain';
 import { partitionsRepository, type Database } from '@app/persistence';
+import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createTestDatabase } from '../support/database.js';
 import { openDatabase } from '../support/fixtures.js';
 
 let drop: () => Promise<void>;
 let database: Database;
+let url: string;
 beforeAll(async () => {
   const created = await createTestDatabase();
-  drop = created.drop;
+  ({ drop, url } = created);
   database = await openDatabase(created.url, 'owner');
 });
 afterAll(async () => {
@@ -82,5 +84,36 @@ describe('days', () => {
       expect(kept).not.toContain(`deliveries_${dayName(old)}`);
       expect(dropped).toEqual(expect.arrayContaining([`events_${dayName(old)}`, `attempts_${dayName(old)}`]));
     }
+  });
+
+  it('are made and dropped without making anybody wait for a second, also behind a long transaction', async () => {
+    await database.query(`SELECT posthorn_create_partitions(current_date - 40, current_date - 40, 1000)`);
+    const [reader, other] = [new pg.Client(url), new pg.Client(url)];
+    await Promise.all([reader.connect(), other.connect()]);
+    const tries = {
+      drop: () => partitionsRepository.dropOldest(database, 30),
+      make: () =>
+        database.query(`SELECT posthorn_create_partitions(current_date - 50, current_date - 50, 1)`),
+    };
+    for (const attempt of Object.values(tries)) {
+      await reader.query('BEGIN; SELECT count(*) FROM deliveries, events, attempts WHERE false');
+      let trying = true;
+      const refused = attempt().then(
+        () => null,
+        (error: { code: string }) => error.code,
+      );
+      void refused.then(() => (trying = false));
+      for (let longestMs = 0; trying;) {
+        const from = performance.now();
+        await other.query('SELECT 1 FROM deliveries LIMIT 1');
+        longestMs = Math.max(longestMs, performance.now() - from);
+        expect(longestMs).toBeLessThan(1000);
+      }
+      expect(await refused).toBe('55P03');
+      await reader.query('COMMIT');
+      await attempt();
+    }
+    await Promise.all([reader.end(), other.end()]);
+    expect(await partitions()).not.toContain(`deliveries_${dayName(40)}`);
   });
 });
