@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { systemRandom, type Random } from '@app/domain';
 import type { Keyring } from '@app/sealing';
@@ -82,23 +83,34 @@ export class Tx {
    * @throws the first error; then nothing was committed
    */
   async commitWith(works: (() => Promise<unknown>)[]): Promise<void> {
-    const answers: Promise<unknown>[] = [];
-    for (const work of works) {
-      const sent = new Promise<void>((resolve) => (this.onSent = resolve));
-      const answer = work();
-      // Told below, when the others have been waited for.
-      answer.catch(() => undefined);
-      answers.push(answer);
-      // One that fails before it has sent anything ends it all here: without its statement nothing may be committed.
-      await Promise.race([sent, answer]);
-    }
-    const commit = this.run('COMMIT');
-    this.committed = true;
+    const { answers, commit } = await this.sendWithCommit(works);
     const outcomes = await Promise.allSettled([...answers, commit]);
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
     if (failed) throw failed.reason;
     const { command } = await commit;
     if (command !== 'COMMIT') throw new Error(`Bug: COMMIT was answered by ${command}`);
+  }
+
+  private async sendWithCommit(
+    works: (() => Promise<unknown>)[],
+  ): Promise<{ answers: Promise<unknown>[]; commit: Promise<QueryResult> }> {
+    const answers: Promise<unknown>[] = [];
+    const send = holdBack(this.client);
+    try {
+      for (const work of works) {
+        const sent = new Promise<void>((resolve) => (this.onSent = resolve));
+        const answer = work();
+        // Told later, when the others have been waited for.
+        answer.catch(() => undefined);
+        answers.push(answer);
+        // One that fails before it has sent anything ends it all here: without its statement nothing may be committed.
+        await Promise.race([sent, answer]);
+      }
+      this.committed = true;
+      return { answers, commit: this.run('COMMIT') };
+    } finally {
+      send();
+    }
   }
 
   private run(config: string | QueryConfig, values?: unknown[]): Promise<QueryResult> {
@@ -230,7 +242,8 @@ export class Database {
     const tx = new Tx(client, null, this.vault, setting);
     let broken = false;
     try {
-      // Not waited for: the connection is in pipeline mode, so the first statement follows at once.
+      // Not waited for: the connection is in pipeline mode, so the first statements follow at once, and with it.
+      process.nextTick(holdBack(client));
       const begun = client.query(beginWith(setting));
       begun.catch(() => undefined);
       const result = await work(tx);
@@ -293,6 +306,16 @@ export class Database {
   async close(): Promise<void> {
     await Promise.all([this.dataSource.destroy(), this.hotPool.end(), this.claimPool.end()]);
   }
+}
+
+/**
+ * Keeps what is sent on a connection until the returned function is called, so that it goes out in one piece: each piece
+ * wakes the server's process, and that was a fifth of what the api did to publish.
+ */
+function holdBack(client: PoolClient): () => void {
+  const { stream } = (client as unknown as { connection: { stream: Duplex } }).connection;
+  stream.cork();
+  return () => stream.uncork();
 }
 
 function beginWith(setting: string | undefined): string {
