@@ -202,6 +202,7 @@ async function allStatements(): Promise<Statement[]> {
 
   const { lanesRepository: lanes } = sql;
   const span = { since: daysAgo(3), until: daysAgo(1) };
+  const replay = { subscriberId, endpointId, eventType: null, status: 'failed' as const, ...span };
   const others: Record<string, () => Promise<unknown>> = {
     'loop findStalled': () => lanes.findStalled(on, null, 100),
     'loop findInexact': () => lanes.findInexact(on, 100),
@@ -229,6 +230,15 @@ async function allStatements(): Promise<Statement[]> {
     'timeline attempts': () => sql.attemptsOfDelivery(on, STAFF, deliveryId, daysAgo(2)),
     'timeline contents': () => sql.contentsOfDelivery(on, { subscriberId, eventId, endpointId }),
     'timeline claimed': () => sql.findClaimed(on, [deliveryId]),
+    'timeline explained': () => sql.factsOfDelivery(on, STAFF, deliveryId, uuidFloor(daysAgo(2).getTime())),
+    'timeline transitions': () => sql.laneTransitions(on, subscriberId, endpointId, 50),
+    'health of an endpoint': () => sql.laneHealth(on, subscriberId, endpointId),
+    'health blocked keys': () => sql.blockedKeys(on, subscriberId, endpointId, 50),
+    'endpoints of a subscriber': () => sql.endpointsRepository.list(on, STAFF, subscriberId, { limit: 50 }),
+    'endpoints missed': () => sql.endpointsRepository.missed(tx, subscriberId, endpointId, daysAgo(1), 1000),
+    'subscribers list': () => sql.subscribersRepository.list(on, STAFF, { limit: 50 }),
+    'replay count': () => sql.replaysRepository.countMatching(on, STAFF, replay, 1000),
+    'replay batch': () => sql.replaysRepository.nextBatch(tx, STAFF, { ...replay, createdAt: new Date() } as never, 500),
     'event deliveries': () => sql.deliveriesOfEvent(on, STAFF, eventId, span, 500),
     'event counts': () => sql.countDeliveriesOfEvents(on, STAFF, [eventId], span),
   };
