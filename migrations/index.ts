@@ -9,6 +9,7 @@ import { ReceiverAuth1795478400008 } from './1795478400008-receiver-auth.js';
 import { Verification1795478400009 } from './1795478400009-verification.js';
 import { Edge1795478400010 } from './1795478400010-edge.js';
 import { ProtectTables1795478400011 } from './1795478400011-protect-tables.js';
+import { QueueIndexes1795564800012 } from './1795564800012-queue-indexes.js';
 import { Lists1795651200014 } from './1795651200014-lists.js';
 import { ShortLocks1795651200015 } from './1795651200015-short-locks.js';
 
@@ -25,6 +26,7 @@ export const MIGRATIONS = [
   Verification1795478400009,
   Edge1795478400010,
   ProtectTables1795478400011,
+  QueueIndexes1795564800012,
   Lists1795651200014,
   ShortLocks1795651200015,
 ];

@@ -52,6 +52,6 @@ it('the hot queries are the golden file', async () => {
   await laneStateRepository.lock(tx, []);
   await laneStateRepository.write(tx, []);
   await laneStateRepository.addTransitions(tx, [NO_TRANSITION]);
-  expect(sent.size).toBe(22);
+  expect(sent.size).toBe(23);
   expectGolden('test/golden/hot-queries.sql', [...sent].map(([name, text]) => `-- ${name}\n${text};\n`).join('\n'));
 });

@@ -122,29 +122,32 @@ SELECT e.id, e.url, e.headers, e.headers_sealed AS "headersSealed", e.signatures
 -- record_lock
 SELECT 1 FROM deliveries WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE;
 
+-- record_lock_jobs
+SELECT 1 FROM pgboss.job WHERE name = 'deliver' AND id = ANY($1::uuid[]) ORDER BY id FOR UPDATE;
+
 -- record_outcomes
 WITH input AS (
   SELECT * FROM unnest(
   $1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::int[], $6::text[], $7::text[], $8::float8[], $9::text[], $10::text[],
-  $11::uuid[], $12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[], $16::real[], $17::real[], $18::real[],
+  $11::uuid[], $12::text[], $13::text[], $14::float8[], $15::float8[], $16::real[], $17::real[], $18::real[],
   $19::real[], $20::real[], $21::smallint[], $22::text[], $23::text[], $24::text[], $25::text[], $26::text[],
-  $27::text[], $28::text[], $29::bool[], $30::text[], $31::bool[], $32::text[], $33::text[], $34::bytea[])
+  $27::text[], $28::text[], $29::bool[], $30::bool[], $31::text[], $32::text[], $33::bytea[])
   AS i (id, subscriber_id, endpoint_id, ticket, retry_count, status, place, in_seconds, failure, reason,
   attempt_id, attempt_status, url, started_at, finished_at, dns_ms, connect_ms, tls_ms,
   first_byte_ms, total_ms, status_code, attempt_failure, failure_detail, note, remote_address, response_headers,
-  response_body, response_encoding, response_truncated, worker, burns_try, because, gave_up, response_sealed)),
-  before AS (
-  SELECT i.*, d.trigger, d.due_at, d.place AS old_place, d.attempts + 1 AS n,
-  d.status <> 'pending' AS over,
-  d.status = 'pending' AND d.ticket = i.ticket
-  AND coalesce(j.state = 'active' AND j.retry_count = i.retry_count, false) AS applied
+  response_body, response_encoding, response_truncated, burns_try, because, gave_up, response_sealed)),
+  before AS MATERIALIZED (
+  SELECT i.*, d.id IS NOT NULL AS is_there, d.trigger, d.due_at, d.place AS old_place, d.attempts + 1 AS n,
+  d.status <> 'pending' AS over, coalesce(j.state = 'active' AND j.retry_count = i.retry_count, false) AS is_claimed,
+  d.status = 'pending' AND d.ticket = i.ticket AND coalesce(j.state = 'active' AND j.retry_count = i.retry_count, false) AS applied
   FROM input i
-  JOIN deliveries d ON d.id = i.id AND d.subscriber_id = i.subscriber_id
+  LEFT JOIN deliveries d ON d.id = i.id AND d.subscriber_id = i.subscriber_id
   -- By its key and nothing else: with the state in here the planner takes the index of active jobs, one by one.
-  LEFT JOIN LATERAL (
-  SELECT t.state, t.retry_count FROM pgboss.job t
-  WHERE t.name = 'deliver' AND t.id = i.id FOR UPDATE OF t) j ON true
-  ),
+  LEFT JOIN pgboss.job j ON j.name = 'deliver' AND j.id = i.id),
+  ended AS (
+  -- An array: joined, and without statistics, the planner walks all jobs.
+  DELETE FROM pgboss.job WHERE name = 'deliver' AND id = ANY (ARRAY(
+  SELECT b.id FROM before b WHERE b.is_claimed AND (b.applied OR b.over OR NOT b.is_there)))),
   moved AS (
   UPDATE deliveries d SET
   attempts = d.attempts + (b.attempt_id IS NOT NULL)::int,
@@ -165,18 +168,19 @@ WITH input AS (
   cancel_reason = CASE WHEN b.applied THEN b.reason ELSE d.cancel_reason END,
   finished_at = CASE WHEN b.applied AND b.status <> 'pending' THEN now() ELSE d.finished_at END,
   updated_at = now()
-  FROM before b WHERE d.id = b.id AND d.subscriber_id = b.subscriber_id),
+  FROM before b WHERE d.id = b.id AND d.subscriber_id = b.subscriber_id AND b.is_there),
   made AS (
   INSERT INTO attempts (id, subscriber_id, delivery_id, endpoint_id, n, trigger, status, late, url, scheduled_at,
   started_at, finished_at, dns_ms, connect_ms, tls_ms, first_byte_ms, total_ms, status_code, failure,
   failure_detail, note, remote_address, response_headers, response_body, response_encoding,
   response_truncated, worker, response_sealed)
   SELECT b.attempt_id, b.subscriber_id, b.id, b.endpoint_id, b.n, b.trigger, b.attempt_status, NOT b.applied, b.url,
-  CASE WHEN b.applied THEN coalesce(b.due_at, b.started_at) ELSE b.started_at END, b.started_at, b.finished_at, b.dns_ms, b.connect_ms, b.tls_ms,
+  CASE WHEN b.applied AND b.due_at IS NOT NULL THEN b.due_at ELSE to_timestamp(b.started_at / 1000) END,
+  to_timestamp(b.started_at / 1000), to_timestamp(b.finished_at / 1000), b.dns_ms, b.connect_ms, b.tls_ms,
   b.first_byte_ms, b.total_ms, b.status_code, b.attempt_failure, b.failure_detail, b.note, b.remote_address,
-  b.response_headers, b.response_body, b.response_encoding, b.response_truncated, b.worker, b.response_sealed
-  FROM before b WHERE b.attempt_id IS NOT NULL)
-  SELECT id, applied, over, old_place AS "oldPlace", n FROM before;
+  b.response_headers, b.response_body, b.response_encoding, coalesce(b.response_truncated, false), $34, b.response_sealed
+  FROM before b WHERE b.is_there AND b.attempt_id IS NOT NULL)
+  SELECT id, applied, over, old_place AS "oldPlace", n FROM before WHERE is_there;
 
 -- ordering_settle
 WITH change AS (SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[]) AS c (endpoint_id, key, delivery_id, state)),

@@ -88,7 +88,6 @@ export class Bench {
         outcomes.map((outcome) => outcome.deliveryId),
       );
       const recorded = await recordRepository.record(tx, outcomes);
-      await this.road.queue.settle(tx, tickets);
       const changes = new Map<string, LaneChange>();
       for (const ticket of tickets) {
         const change = changes.get(ticket.endpointId) ?? {

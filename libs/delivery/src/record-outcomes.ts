@@ -16,7 +16,7 @@ import {
   type RecordedOutcome,
   type Tx,
 } from '@app/persistence';
-import type { DeliverQueue, NewTicket, Ticket } from '@app/queue';
+import type { DeliverQueue, NewTicket } from '@app/queue';
 import {
   FAILURES,
   newId,
@@ -72,7 +72,7 @@ export class RecordOutcomes {
 
   constructor(
     private readonly database: Database,
-    private readonly queue: Pick<DeliverQueue, 'settle' | 'insert' | 'notify'>,
+    private readonly queue: Pick<DeliverQueue, 'insert' | 'notify'>,
     private readonly lanes: Pick<LaneSignals, 'apply'>,
     private readonly counts: Pick<CountAttempts, 'count'>,
     private readonly random: Random,
@@ -181,11 +181,6 @@ export class RecordOutcomes {
     const rows = await recordRepository.record(tx, group);
     await locked;
     const byId = new Map(rows.map((row) => [row.id, row]));
-    // A ticket ends with its outcome, or because its delivery is over or gone. Any other is somebody else's by now.
-    const ending = group.filter((outcome) => {
-      const row = byId.get(outcome.deliveryId);
-      return !row || row.applied || row.over;
-    });
     const next: NewTicket[] = [];
     for (const outcome of group)
       if (
@@ -207,7 +202,6 @@ export class RecordOutcomes {
 
     let room: LaneRoom[] = [];
     const works: (() => Promise<unknown>)[] = [];
-    if (ending.length > 0) works.push(() => this.queue.settle(tx, ending.map(ticketOf)));
     if (next.length > 0) works.push(() => this.queue.insert(tx, next, { notify: false }));
     if (madeWork) works.push(() => this.queue.notify(tx, 'tickets'));
     if (notices.length > 0) works.push(() => noticesRepository.add(tx, notices));
@@ -381,8 +375,4 @@ function failureNotice(outcome: FinishedTicket, random: Random): NewNotice[] {
   const detail = { failure: next.failure, gaveUp: next.gaveUp };
   const at = outcome.attempt?.finishedAt.getTime() ?? uuidTimeMs(deliveryId);
   return [{ id: newId(at, random), subscriberId, endpointId, kind: 'delivery.failed', deliveryId, detail }];
-}
-
-function ticketOf(outcome: FinishedTicket): Ticket {
-  return { deliveryId: outcome.deliveryId, endpointId: outcome.endpointId, retryCount: outcome.retryCount };
 }

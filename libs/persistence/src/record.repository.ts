@@ -1,5 +1,6 @@
 import { DELIVER_QUEUE } from '@app/contracts';
 import type { Trigger } from '@app/domain';
+import { arrayOf } from './array-of.js';
 import type { Tx } from './database.js';
 
 /** One request that was made, as the attempts table keeps it. */
@@ -98,25 +99,32 @@ export interface HeldDelivery {
 /** The SQL of T2. Every method is one statement. */
 export const recordRepository = {
   /**
-   * Locks deliveries in order of id. A statement of its own before `record`: PostgreSQL 18 silently misses rows, and has
-   * crashed, when a statement that prunes partitions while it runs meets a row that somebody has just changed
-   * (docs/adr/0007).
+   * Locks deliveries and the jobs that were claimed for them, each in order of id. Statements of their own before `record`:
+   * PostgreSQL 18 silently misses rows, and has crashed, when a statement that prunes partitions while it runs meets a row
+   * that somebody has just changed (docs/adr/0007).
    */
   async lock(tx: Tx, ids: string[]): Promise<void> {
-    await tx.prepared(
-      'record_lock',
-      'SELECT 1 FROM deliveries WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE',
-      [ids],
-    );
+    const given = [arrayOf(ids)];
+    await Promise.all([
+      tx.prepared(
+        'record_lock',
+        'SELECT 1 FROM deliveries WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE',
+        given,
+      ),
+      tx.prepared(
+        'record_lock_jobs',
+        `SELECT 1 FROM pgboss.job WHERE name = '${DELIVER_QUEUE}' AND id = ANY($1::uuid[]) ORDER BY id FOR UPDATE`,
+        given,
+      ),
+    ]);
   },
 
   /**
-   * Writes attempts and moves deliveries on, which the caller has locked. An outcome applies only if the
+   * Writes attempts, moves deliveries on and ends their jobs; the caller has locked both. An outcome applies only if the
    * delivery is pending, its ticket is the one that was loaded and the job is still active in the attempt that was
    * claimed. Both, because a delivery's next job has the same id and counts from 0 again: a worker that froze over
-   * one whole retry would find its `{ id, retryCount }` true of another's claim. The job is locked, so it cannot expire
-   * before it is settled. A late outcome adds its attempt,
-   * marked late, and changes nothing else: it burns no try.
+   * one whole retry would find its `{ id, retryCount }` true of another's claim. A late outcome adds its attempt,
+   * marked late, and changes nothing else: it burns no try. The claimed job of a delivery that is over or gone ends, too.
    */
   async record(tx: Tx, outcomes: OutcomeRecord[]): Promise<RecordedOutcome[]> {
     return tx.prepared<RecordedOutcome>(
@@ -124,25 +132,25 @@ export const recordRepository = {
       `WITH input AS (
          SELECT * FROM unnest(
            $1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::int[], $6::text[], $7::text[], $8::float8[], $9::text[], $10::text[],
-           $11::uuid[], $12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[], $16::real[], $17::real[], $18::real[],
+           $11::uuid[], $12::text[], $13::text[], $14::float8[], $15::float8[], $16::real[], $17::real[], $18::real[],
            $19::real[], $20::real[], $21::smallint[], $22::text[], $23::text[], $24::text[], $25::text[], $26::text[],
-           $27::text[], $28::text[], $29::bool[], $30::text[], $31::bool[], $32::text[], $33::text[], $34::bytea[])
+           $27::text[], $28::text[], $29::bool[], $30::bool[], $31::text[], $32::text[], $33::bytea[])
          AS i (id, subscriber_id, endpoint_id, ticket, retry_count, status, place, in_seconds, failure, reason,
                attempt_id, attempt_status, url, started_at, finished_at, dns_ms, connect_ms, tls_ms,
                first_byte_ms, total_ms, status_code, attempt_failure, failure_detail, note, remote_address, response_headers,
-               response_body, response_encoding, response_truncated, worker, burns_try, because, gave_up, response_sealed)),
-       before AS (
-         SELECT i.*, d.trigger, d.due_at, d.place AS old_place, d.attempts + 1 AS n,
-                d.status <> 'pending' AS over,
-                d.status = 'pending' AND d.ticket = i.ticket
-                  AND coalesce(j.state = 'active' AND j.retry_count = i.retry_count, false) AS applied
+               response_body, response_encoding, response_truncated, burns_try, because, gave_up, response_sealed)),
+       before AS MATERIALIZED (
+         SELECT i.*, d.id IS NOT NULL AS is_there, d.trigger, d.due_at, d.place AS old_place, d.attempts + 1 AS n,
+                d.status <> 'pending' AS over, coalesce(j.state = 'active' AND j.retry_count = i.retry_count, false) AS is_claimed,
+                d.status = 'pending' AND d.ticket = i.ticket AND coalesce(j.state = 'active' AND j.retry_count = i.retry_count, false) AS applied
            FROM input i
-           JOIN deliveries d ON d.id = i.id AND d.subscriber_id = i.subscriber_id
+           LEFT JOIN deliveries d ON d.id = i.id AND d.subscriber_id = i.subscriber_id
            -- By its key and nothing else: with the state in here the planner takes the index of active jobs, one by one.
-           LEFT JOIN LATERAL (
-             SELECT t.state, t.retry_count FROM pgboss.job t
-              WHERE t.name = '${DELIVER_QUEUE}' AND t.id = i.id FOR UPDATE OF t) j ON true
-         ),
+           LEFT JOIN pgboss.job j ON j.name = '${DELIVER_QUEUE}' AND j.id = i.id),
+       ended AS (
+         -- An array: joined, and without statistics, the planner walks all jobs.
+         DELETE FROM pgboss.job WHERE name = '${DELIVER_QUEUE}' AND id = ANY (ARRAY(
+           SELECT b.id FROM before b WHERE b.is_claimed AND (b.applied OR b.over OR NOT b.is_there)))),
        moved AS (
          UPDATE deliveries d SET
                 attempts = d.attempts + (b.attempt_id IS NOT NULL)::int,
@@ -163,53 +171,54 @@ export const recordRepository = {
                 cancel_reason = CASE WHEN b.applied THEN b.reason ELSE d.cancel_reason END,
                 finished_at = CASE WHEN b.applied AND b.status <> 'pending' THEN now() ELSE d.finished_at END,
                 updated_at = now()
-           FROM before b WHERE d.id = b.id AND d.subscriber_id = b.subscriber_id),
+           FROM before b WHERE d.id = b.id AND d.subscriber_id = b.subscriber_id AND b.is_there),
        made AS (
          INSERT INTO attempts (id, subscriber_id, delivery_id, endpoint_id, n, trigger, status, late, url, scheduled_at,
                 started_at, finished_at, dns_ms, connect_ms, tls_ms, first_byte_ms, total_ms, status_code, failure,
                 failure_detail, note, remote_address, response_headers, response_body, response_encoding,
                 response_truncated, worker, response_sealed)
          SELECT b.attempt_id, b.subscriber_id, b.id, b.endpoint_id, b.n, b.trigger, b.attempt_status, NOT b.applied, b.url,
-                CASE WHEN b.applied THEN coalesce(b.due_at, b.started_at) ELSE b.started_at END, b.started_at, b.finished_at, b.dns_ms, b.connect_ms, b.tls_ms,
+                CASE WHEN b.applied AND b.due_at IS NOT NULL THEN b.due_at ELSE to_timestamp(b.started_at / 1000) END,
+                to_timestamp(b.started_at / 1000), to_timestamp(b.finished_at / 1000), b.dns_ms, b.connect_ms, b.tls_ms,
                 b.first_byte_ms, b.total_ms, b.status_code, b.attempt_failure, b.failure_detail, b.note, b.remote_address,
-                b.response_headers, b.response_body, b.response_encoding, b.response_truncated, b.worker, b.response_sealed
-           FROM before b WHERE b.attempt_id IS NOT NULL)
-       SELECT id, applied, over, old_place AS "oldPlace", n FROM before`,
+                b.response_headers, b.response_body, b.response_encoding, coalesce(b.response_truncated, false), $34, b.response_sealed
+           FROM before b WHERE b.is_there AND b.attempt_id IS NOT NULL)
+       SELECT id, applied, over, old_place AS "oldPlace", n FROM before WHERE is_there`,
       [
-        outcomes.map((o) => o.deliveryId),
-        outcomes.map((o) => o.subscriberId),
-        outcomes.map((o) => o.endpointId),
-        outcomes.map((o) => o.ticket),
-        outcomes.map((o) => o.retryCount),
-        outcomes.map((o) => o.next.status),
-        outcomes.map((o) => (o.next.status === 'pending' ? o.next.place : null)),
-        outcomes.map((o) => (o.next.status === 'pending' ? o.next.inSeconds : null)),
-        outcomes.map((o) => (o.next.status === 'failed' ? o.next.failure : null)),
-        outcomes.map((o) => (o.next.status === 'cancelled' ? o.next.reason : null)),
-        outcomes.map((o) => o.attempt?.id ?? null),
-        outcomes.map((o) => o.attempt?.status ?? null),
-        outcomes.map((o) => o.attempt?.url ?? null),
-        outcomes.map((o) => o.attempt?.startedAt ?? null),
-        outcomes.map((o) => o.attempt?.finishedAt ?? null),
-        outcomes.map((o) => o.attempt?.dnsMs ?? null),
-        outcomes.map((o) => o.attempt?.connectMs ?? null),
-        outcomes.map((o) => o.attempt?.tlsMs ?? null),
-        outcomes.map((o) => o.attempt?.firstByteMs ?? null),
-        outcomes.map((o) => o.attempt?.totalMs ?? null),
-        outcomes.map((o) => o.attempt?.statusCode ?? null),
-        outcomes.map((o) => o.attempt?.failure ?? null),
-        outcomes.map((o) => o.attempt?.failureDetail ?? null),
-        outcomes.map((o) => o.attempt?.note ?? null),
-        outcomes.map((o) => o.attempt?.remoteAddress ?? null),
-        outcomes.map((o) => o.attempt?.responseHeaders ?? null),
-        outcomes.map((o) => o.attempt?.responseBody ?? null),
-        outcomes.map((o) => o.attempt?.responseEncoding ?? null),
-        outcomes.map((o) => o.attempt?.responseTruncated ?? false),
-        outcomes.map((o) => o.worker),
-        outcomes.map((o) => o.burnsTry),
-        outcomes.map((o) => (o.next.status === 'pending' ? (o.next.because ?? null) : null)),
-        outcomes.map((o) => (o.next.status === 'failed' ? o.next.gaveUp : null)),
-        outcomes.map((o) => o.attempt?.responseSealed ?? null),
+        arrayOf(outcomes.map((o) => o.deliveryId)),
+        arrayOf(outcomes.map((o) => o.subscriberId)),
+        arrayOf(outcomes.map((o) => o.endpointId)),
+        arrayOf(outcomes.map((o) => o.ticket)),
+        arrayOf(outcomes.map((o) => o.retryCount)),
+        arrayOf(outcomes.map((o) => o.next.status)),
+        arrayOf(outcomes.map((o) => (o.next.status === 'pending' ? o.next.place : null))),
+        arrayOf(outcomes.map((o) => (o.next.status === 'pending' ? o.next.inSeconds : null))),
+        arrayOf(outcomes.map((o) => (o.next.status === 'failed' ? o.next.failure : null))),
+        arrayOf(outcomes.map((o) => (o.next.status === 'cancelled' ? o.next.reason : null))),
+        arrayOf(outcomes.map((o) => o.attempt?.id)),
+        arrayOf(outcomes.map((o) => o.attempt?.status)),
+        arrayOf(outcomes.map((o) => o.attempt?.url)),
+        arrayOf(outcomes.map((o) => o.attempt?.startedAt.getTime())),
+        arrayOf(outcomes.map((o) => o.attempt?.finishedAt.getTime())),
+        arrayOf(outcomes.map((o) => o.attempt?.dnsMs)),
+        arrayOf(outcomes.map((o) => o.attempt?.connectMs)),
+        arrayOf(outcomes.map((o) => o.attempt?.tlsMs)),
+        arrayOf(outcomes.map((o) => o.attempt?.firstByteMs)),
+        arrayOf(outcomes.map((o) => o.attempt?.totalMs)),
+        arrayOf(outcomes.map((o) => o.attempt?.statusCode)),
+        arrayOf(outcomes.map((o) => o.attempt?.failure)),
+        arrayOf(outcomes.map((o) => o.attempt?.failureDetail)),
+        arrayOf(outcomes.map((o) => o.attempt?.note)),
+        arrayOf(outcomes.map((o) => o.attempt?.remoteAddress)),
+        arrayOf(outcomes.map((o) => o.attempt?.responseHeaders)),
+        arrayOf(outcomes.map((o) => o.attempt?.responseBody)),
+        arrayOf(outcomes.map((o) => o.attempt?.responseEncoding)),
+        arrayOf(outcomes.map((o) => o.attempt?.responseTruncated)),
+        arrayOf(outcomes.map((o) => o.burnsTry)),
+        arrayOf(outcomes.map((o) => (o.next.status === 'pending' ? o.next.because : null))),
+        arrayOf(outcomes.map((o) => (o.next.status === 'failed' ? o.next.gaveUp : null))),
+        arrayOf(outcomes.map((o) => o.attempt?.responseSealed)),
+        outcomes[0]?.worker ?? null,
       ],
     );
   },

@@ -129,17 +129,6 @@ export class DeliverQueue {
     }));
   }
 
-  /** Ends the claim of these tickets. Answers the deliveries whose claim was still theirs. */
-  async settle(tx: Tx, tickets: Ticket[]): Promise<Set<string>> {
-    if (tickets.length === 0) return new Set();
-    const answer = await this.boss.deleteJob(
-      DELIVER_QUEUE,
-      tickets.map((ticket) => ({ id: ticket.deliveryId, retryCount: ticket.retryCount })),
-      { db: tx.queue },
-    );
-    return new Set((answer as unknown as { settled: string[] }).settled);
-  }
-
   /** Inserts tickets with the rows that they stand for; wakes the pumps at commit when one is due now. */
   async insert(tx: Tx, tickets: NewTicket[], options: { notify: boolean }): Promise<void> {
     if (tickets.length === 0) return;
@@ -152,7 +141,7 @@ export class DeliverQueue {
         priority: ticket.priority,
         ...(ticket.inSeconds ? { startAfter: `${ticket.inSeconds} seconds` as unknown as number } : {}),
       })),
-      { db: tx.queuePrepared('queue_insert') },
+      { db: tx.queue },
     );
     if (options.notify && tickets.some((ticket) => !ticket.inSeconds)) await this.notify(tx, 'tickets');
   }
