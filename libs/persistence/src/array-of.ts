@@ -25,7 +25,9 @@ export function arrayOf(elements: readonly Element[]): string | null {
 
 function elementOf(element: string | number | boolean | Buffer): string {
   if (typeof element === 'string')
-    return PLAIN.test(element) && !isNull(element) ? element : `"${element.replaceAll(QUOTED, String.raw`\$&`)}"`;
+    return PLAIN.test(element) && !isNull(element)
+      ? element
+      : `"${element.replaceAll(QUOTED, String.raw`\$&`)}"`;
   if (Buffer.isBuffer(element)) return String.raw`"\\x${element.toString('hex')}"`;
   return String(element);
 }
