@@ -150,7 +150,7 @@ function asked(claim?: (text: string, values: unknown[]) => Promise<unknown>): s
 async function listed(read: (reader: sql.Database) => Promise<unknown>): Promise<Statement> {
   collected = [];
   current = 'list';
-  await read(asked());
+  await read(asked()).catch(() => undefined);
   return collected[0];
 }
 

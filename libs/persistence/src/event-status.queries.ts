@@ -2,9 +2,10 @@ import type { Scope } from '@app/contracts';
 import { Predicates } from './predicates.js';
 import { openData, type SealedEvent } from './sealed-payloads.js';
 import {
-  boundedLook,
-  endOfLook,
+  boundedPage,
+  lookedOf,
   type ListReader,
+  type LookEnd,
   type Looked,
   type OpeningReader,
   type PageRequest,
@@ -57,12 +58,13 @@ export async function listEvents(
     .within('e.id', filter.since, filter.until)
     .add('e.id', '<', page.after)
     .addRest('e.type', filter.type);
-  const rows = await reader.list<EventStatusRow>(
-    `SELECT ${EVENT_COLUMNS} FROM (${boundedLook('events e', predicates)}) e ${predicates.rest}
-      ORDER BY e.id DESC LIMIT ${predicates.parameter(page.limit + 1)}`,
-    predicates.values,
+  return lookedOf(
+    await reader.list<EventStatusRow & LookEnd>(
+      `${boundedPage('events e', EVENT_COLUMNS, predicates, page)}
+       SELECT p.*, look."lookedTo" FROM look LEFT JOIN page p ON true ORDER BY p.id DESC`,
+      predicates.values,
+    ),
   );
-  return { rows, lookedTo: await endOfLook(reader, 'events e', predicates, rows, page) };
 }
 
 /** One event with its payload, exactly as published; null when its key was destroyed. Undefined when there is none in this scope. */

@@ -11,7 +11,6 @@ export class Predicates {
   readonly values: unknown[] = [];
   private readonly parts: string[] = [];
   private readonly restParts: string[] = [];
-  private indexedCount: number | null = null;
 
   /** `column` is that of the subscriber: a scope that is bound adds it whatever else is asked. */
   constructor(scope: Scope, column: string) {
@@ -26,7 +25,6 @@ export class Predicates {
 
   /** A predicate that no index of the list serves: looked at in `rest`, row by row, of a bounded number of rows. */
   addRest(column: string, value: unknown): this {
-    this.indexedCount ??= this.values.length;
     if (value !== undefined && value !== null) this.restParts.push(`${column} = ${this.parameter(value)}`);
     return this;
   }
@@ -47,11 +45,6 @@ export class Predicates {
 
   get where(): string {
     return clause(this.parts);
-  }
-
-  /** The values of `where` alone; `rest` is to be said after everything else. */
-  get indexed(): unknown[] {
-    return this.values.slice(0, this.indexedCount ?? this.values.length);
   }
 
   get rest(): string {

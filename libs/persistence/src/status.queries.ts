@@ -119,40 +119,47 @@ export async function listDeliveries(
     .addRest('d.status', byFailed ? undefined : status)
     .addRest('d.failure', byClass ? undefined : failure)
     .addRest('d.event_type', filter.eventType);
-  const looked = boundedLook('deliveries d', predicates);
-  const rows = await reader.list<DeliveryStatusRow>(
-    withLanes(
-      `SELECT ${DELIVERY_COLUMNS} FROM (${looked}) d ${predicates.rest}
-        ORDER BY d.id DESC LIMIT ${predicates.parameter(page.limit + 1)}`,
+  return lookedOf(
+    await reader.list<DeliveryStatusRow & LookEnd>(
+      `${boundedPage('deliveries d', DELIVERY_COLUMNS, predicates, page)}
+       SELECT p.*, ${LANE_COLUMNS}, look."lookedTo" FROM look LEFT JOIN page p ON true ${LANE_JOIN} ORDER BY p.id DESC`,
+      predicates.values,
     ),
-    predicates.values,
   );
-  return { rows, lookedTo: await endOfLook(reader, 'deliveries d', predicates, rows, page) };
 }
 
-/** The newest rows of `from` by the predicates that an index serves, which is walked no further than this. */
-export function boundedLook(from: string, predicates: Predicates): string {
-  const columns = `${from.split(' ')[1]}.*`;
-  return `SELECT ${columns} FROM ${from} ${predicates.where} ORDER BY id DESC ${predicates.rest && `LIMIT ${LOOKED_AT_MAX}`}`;
+/** Beside each row, and alone when there are none. */
+export interface LookEnd {
+  lookedTo: string | null;
 }
 
-/** Where a page that is not full stopped looking; null when it has seen the end. */
-export async function endOfLook(
-  reader: ListReader,
+/**
+ * `page`: the newest rows by the predicates that an index serves, which is walked no further than so many, and of those what
+ * the rest lets through. `look`: where a page that is not full stopped looking. In one statement: in another one rows that
+ * were resent meanwhile would have moved the end over some that nobody has looked at.
+ */
+export function boundedPage(
   from: string,
+  columns: string,
   predicates: Predicates,
-  rows: { id: string }[],
   page: PageRequest,
-): Promise<string | null> {
-  if (rows.length > page.limit || predicates.rest === '') return null;
-  const [end] = await reader.list<{ id: string }>(
-    `SELECT id FROM ${from} ${predicates.where} ORDER BY id DESC OFFSET ${LOOKED_AT_MAX - 1} LIMIT 1`,
-    predicates.indexed,
-  );
-  if (!end) return null;
-  // What was published meanwhile moves the end upwards; what was shown is not shown again.
-  const last = rows.at(-1)?.id;
-  return last !== undefined && last < end.id ? last : end.id;
+): string {
+  const alias = from.split(' ')[1];
+  const { where, rest } = predicates;
+  const rows = predicates.parameter(page.limit + 1);
+  const newest = `FROM ${from} ${where} ORDER BY ${alias}.id DESC`;
+  return `WITH page AS MATERIALIZED (
+      SELECT ${columns} FROM (SELECT ${alias}.* ${newest} ${rest && `LIMIT ${LOOKED_AT_MAX}`}) ${alias} ${rest}
+       ORDER BY ${alias}.id DESC LIMIT ${rows}),
+    look AS (SELECT ${
+      rest
+        ? `CASE WHEN (SELECT count(*) FROM page) < ${rows} THEN (SELECT ${alias}.id ${newest} OFFSET ${LOOKED_AT_MAX - 1} LIMIT 1) END`
+        : 'NULL::uuid'
+    } AS "lookedTo")`;
+}
+
+export function lookedOf<Row extends { id: string }>(rows: (Row & LookEnd)[]): Looked<Row> {
+  return { rows: rows.filter((row) => row.id !== null), lookedTo: rows[0].lookedTo };
 }
 
 /** One delivery, or undefined when there is none in this scope. */
@@ -185,23 +192,19 @@ export function deliveriesOfEvent(
 
 function readDeliveries(reader: Reader, predicates: Predicates, max: number): Promise<DeliveryStatusRow[]> {
   return reader.query(
-    withLanes(
-      `SELECT ${DELIVERY_COLUMNS} FROM deliveries d ${predicates.where}
-        ORDER BY d.id DESC LIMIT ${predicates.parameter(max)}`,
-    ),
+    `SELECT p.*, ${LANE_COLUMNS}
+       FROM (SELECT ${DELIVERY_COLUMNS} FROM deliveries d ${predicates.where}
+              ORDER BY d.id DESC LIMIT ${predicates.parameter(max)}) p
+       ${LANE_JOIN} ORDER BY p.id DESC`,
     predicates.values,
   );
 }
 
-/** The page is cut before the lanes are joined: one look-up per row shown, not per row passed. */
-function withLanes(page: string): string {
-  return `SELECT p.*, coalesce(l.paused_at IS NOT NULL, false) AS paused, l.open_until AS "circuitUntil",
+const LANE_COLUMNS = `coalesce(l.paused_at IS NOT NULL, false) AS paused, l.open_until AS "circuitUntil",
             coalesce(l.circuit = 'unverified', false) AS unverified,
-            coalesce(l.circuit IN ('open', 'half_open'), false) AS "circuitOpen"
-       FROM (${page}) p
-       LEFT JOIN lanes l ON l.endpoint_id = p."endpointId" AND l.subscriber_id = p."subscriberId"
-      ORDER BY p.id DESC`;
-}
+            coalesce(l.circuit IN ('open', 'half_open'), false) AS "circuitOpen"`;
+/** The page is cut before: one look-up per row shown, not per row passed. */
+const LANE_JOIN = `LEFT JOIN lanes l ON l.endpoint_id = p."endpointId" AND l.subscriber_id = p."subscriberId"`;
 
 /** Which of these deliveries a worker has in its hands. The ids come from rows that were read within a scope. */
 export async function findClaimed(reader: Reader, deliveryIds: string[]): Promise<Set<string>> {
