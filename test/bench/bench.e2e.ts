@@ -3,12 +3,22 @@ import { once } from 'node:events';
 import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { builtFile } from '../support/child.js';
 import type { Result } from './scenario.js';
+import { SCENARIOS } from './scenarios/index.js';
 
 // Real: the bench as `npm run bench` starts it, with api, worker and a durable PostgreSQL. Small: it is asked what it
 // reports, never how fast this machine is.
+
+const NOTHING_DELIVERED = ['batch', 'lists', 'memory'];
+const COSTS = [
+  'cpuMsPerDelivery',
+  'walBytesPerDelivery',
+  'rowsWrittenPerDelivery',
+  'statementsPerDelivery',
+  'millionUsd',
+] as const;
 
 let dir: string;
 beforeAll(async () => {
@@ -30,54 +40,52 @@ async function bench(...args: string[]): Promise<{ code: number | null; stdout: 
   return { code, stdout, stderr };
 }
 
-describe.each(['limit', 'drain', 'publish', 'latency', 'noisy'])('%s', (scenario) => {
-  it('reports one object with everything needed to compare it, and leaves nothing behind', async () => {
-    const small = [
-      '--seconds',
-      '1',
-      '--deliveries',
-      '200',
-      '--limit-seconds',
-      '1',
-      '--endpoints',
-      '3',
-      '--dir',
-      dir,
-    ];
-    const { code, stdout, stderr } = await bench(scenario, '--json', ...small);
-    expect({ code, stderr }).toMatchObject({ code: 0 });
-    const result = JSON.parse(stdout.trim().split('\n').at(-1)!) as Result;
-    expect(result).toMatchObject({ scenario, ok: true, unit: expect.any(String) as string });
-    for (const field of ['value', 'limit', 'ratio'] as const) expect(result[field]).toBeGreaterThan(0);
+// All in one run, as `all` does it: their limits, starts and histories are made once.
+it('runs every scenario, tells each by everything that is needed to compare it, and leaves nothing behind', async () => {
+  const sizes = { seconds: 1, deliveries: 200, 'limit-seconds': 1, endpoints: 3, pending: 500 };
+  const history = { history: 3000, subscribers: 50, 'history-dir': join(dir, 'none'), dir };
+  const args = Object.entries({ ...sizes, ...history }).flatMap(([name, value]) => [
+    `--${name}`,
+    String(value),
+  ]);
+  const { code, stdout, stderr } = await bench('all', '--json', ...args);
+  expect({ code, stderr }).toMatchObject({ code: 0 });
+  expect(await readdir(dir)).toEqual([]);
+
+  // One document and nothing else: `all --json > file` is a file of JSON.
+  const { ok, results } = JSON.parse(stdout) as { ok: boolean; results: Result[] };
+  expect(ok).toBe(true);
+  expect(results.map(({ scenario }) => scenario)).toEqual(SCENARIOS.map(({ name }) => name));
+  for (const result of results) {
+    const { scenario } = result;
+    for (const field of ['value', 'limit', 'ratio'] as const)
+      expect(result[field], `${scenario} ${field}`).toBeGreaterThan(0);
     expect(result.machine).toMatchObject({
       cores: expect.any(Number) as number,
       node: process.versions.node,
     });
-
-    if (scenario !== 'limit') {
-      expect(result.machine).toMatchObject({ fsync: 'on', synchronousCommit: 'on' });
-      expect(result.counts).toMatchObject({ missing: 0, unknown: 0 });
-      expect(result.counts!.received).toBe(result.counts!.accepted);
-    }
-    if (scenario === 'drain') expect(result.counts!.accepted).toBe(200);
-    if (scenario === 'drain' || scenario === 'publish') {
-      const costs = [
-        'cpuMsPerDelivery',
-        'walBytesPerDelivery',
-        'rowsWrittenPerDelivery',
-        'statementsPerDelivery',
-      ] as const;
-      for (const name of [...costs, 'millionUsd'] as const) expect(result.cost![name]).toBeGreaterThan(0);
-      expect(result.met).toEqual(expect.any(Boolean));
-    }
-    if (scenario === 'publish' || scenario === 'latency') {
-      expect(result.p50Ms).toBeGreaterThan(0);
-      expect(result.p95Ms).toBeGreaterThanOrEqual(result.p50Ms!);
-      expect(result.p99Ms).toBeGreaterThanOrEqual(result.p95Ms!);
-    }
-    expect(await readdir(dir)).toEqual([]);
-  }, 90_000);
-});
+    if (scenario === 'limit') continue;
+    expect(result.machine).toMatchObject({ fsync: 'on', synchronousCommit: 'on' });
+    expect(result.met, scenario).toEqual(expect.any(Boolean));
+    for (const { what, measured } of result.musts) expect(measured, what).toEqual(expect.any(Number));
+    if (NOTHING_DELIVERED.includes(scenario)) continue;
+    expect(result.counts).toMatchObject({ missing: 0, unknown: 0 });
+    expect(result.counts!.received).toBe(result.counts!.accepted);
+    if (scenario === 'noisy') continue;
+    for (const each of COSTS) expect(result.cost![each], `${scenario} ${each}`).toBeGreaterThan(0);
+  }
+  const named = (name: string) => results.find(({ scenario }) => scenario === name)!;
+  expect(named('drain').counts!.accepted).toBe(200);
+  expect(named('fanout').counts!.accepted).toBe(200);
+  expect(named('batch').details).toMatchObject({ accepted: 650, stored: 650 });
+  expect(named('memory').details).toMatchObject({ stored: 500 });
+  expect(named('growth').details).toMatchObject({ historyDeliveries: 3000, historySubscribers: 50 });
+  for (const { p50Ms, p95Ms, p99Ms } of [named('publish'), named('latency'), named('lists')]) {
+    expect(p50Ms).toBeGreaterThan(0);
+    expect(p95Ms).toBeGreaterThanOrEqual(p50Ms!);
+    expect(p99Ms).toBeGreaterThanOrEqual(p95Ms!);
+  }
+}, 180_000);
 
 it('cleans up when it is interrupted in the middle of a start', async () => {
   const child = start('drain', '--limit-seconds', '1', '--dir', dir);

@@ -145,7 +145,8 @@ export async function costliestStatements(adminUrl: string, count: number): Prom
   return rows.map(({ line }) => line);
 }
 
-async function ask<T extends object>(url: string, sql: string): Promise<T[]> {
+/** One statement in a session of its own. */
+export async function ask<T extends object>(url: string, sql: string): Promise<T[]> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {

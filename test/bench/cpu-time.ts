@@ -39,3 +39,9 @@ async function processes(): Promise<Map<number, Process>> {
   );
   return new Map(read.flat());
 }
+
+/** The memory of one process that is in RAM; 0 where there is no /proc. */
+export async function residentBytes(pid: number): Promise<number> {
+  const text = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(text)?.[1] ?? 0) * 1024;
+}

@@ -1,5 +1,7 @@
+import { isKept, removeThrowAway, seedKept, SMALL_SIZE } from './history/history.js';
 import { machineFacts } from './machine.js';
 import { helpText, parseCommandLine, type BenchOptions } from './options.js';
+import { medianOf } from './medians.js';
 import { table } from './report.js';
 import { Rig } from './rig.js';
 import { isMet, type Result, type Scenario } from './scenario.js';
@@ -13,29 +15,53 @@ let interrupted = false;
 
 try {
   process.exitCode = await main();
+  await removeThrowAway();
 } catch (error) {
   if (!interrupted) console.error(error instanceof Error ? error.message : error);
+  await removeThrowAway();
   process.exitCode = interrupted ? EXIT_INTERRUPTED : 1;
 }
 
 async function main(): Promise<number> {
-  const { scenario: name, json, help, options } = parseCommandLine(process.argv.slice(2));
+  const { scenario: name, json, help, options: asked } = parseCommandLine(process.argv.slice(2));
   const chosen = name === 'all' ? SCENARIOS : SCENARIOS.filter((each) => each.name === name);
+  if (name === 'seed' && !help) {
+    console.log(JSON.stringify(await seedKept(asked, (line) => console.error(line))));
+    return 0;
+  }
   if (help || chosen.length === 0) {
     console.log(helpText(SCENARIOS));
     return help ? 0 : 2;
   }
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, interrupt);
 
+  const runs = new Map<Scenario, Result[]>(chosen.map((each) => [each, []]));
+  const options = name === 'all' ? await withSomeHistory(asked) : asked;
   const results: Result[] = [];
-  for (const scenario of chosen) {
-    const result = await runScenario(scenario, options);
-    results.push(result);
-    console.log(json ? JSON.stringify(result) : table(result));
+  for (let run = 1; run <= options.repeat; run++) {
+    for (const scenario of chosen) {
+      if (options.repeat > 1) console.error(`${scenario.name}: run ${run} of ${options.repeat}`);
+      const soFar = runs.get(scenario)!;
+      soFar.push(await runScenario(scenario, options));
+      if (run < options.repeat) continue;
+      const result = medianOf(soFar);
+      results.push(result);
+      if (!json) console.log(table(result));
+      else if (name === 'all') console.error(`${scenario.name}: ratio ${result.ratio}, met ${result.met}`);
+      else console.log(JSON.stringify(result));
+    }
   }
   const ok = results.every((result) => result.ok);
-  if (json && name === 'all') console.log(JSON.stringify({ scenario: 'all', ok, results }));
+  const met = results.every((result) => result.met !== false);
+  if (json && name === 'all') console.log(JSON.stringify({ scenario: 'all', ok, met, results }));
   return ok ? 0 : 1;
+}
+
+/** `all` runs on a clean clone: without a kept history it makes a smaller one. */
+async function withSomeHistory(options: BenchOptions): Promise<BenchOptions> {
+  if (options.history !== null || (await isKept(options))) return options;
+  const { deliveries, subscribers } = SMALL_SIZE;
+  return { ...options, history: deliveries, subscribers: options.subscribers ?? subscribers };
 }
 
 /** Each scenario has processes and a database of its own: none inherits a warm cache or a bloated table. */
@@ -43,7 +69,9 @@ async function runScenario(scenario: Scenario, options: BenchOptions): Promise<R
   const startedAt = performance.now();
   const current = new Rig(options, (line) => console.error(`${scenario.name}: ${line}`));
   rig = current;
-  const overdue = giveUpAfter(options.timeoutSeconds);
+  const overdue = giveUpAfter(
+    Math.max(options.timeoutSeconds, scenario.timeoutSeconds?.(options.seconds) ?? 0),
+  );
   try {
     const facts = await machineFacts(undefined);
     await Promise.race([current.measureLimit(), overdue.promise]);
@@ -87,5 +115,7 @@ function interrupt(): void {
   if (interrupted) process.exit(EXIT_INTERRUPTED);
   interrupted = true;
   console.error('ending what was started');
-  void (rig?.close() ?? Promise.resolve()).finally(() => process.exit(EXIT_INTERRUPTED));
+  void (rig?.close() ?? Promise.resolve())
+    .then(removeThrowAway)
+    .finally(() => process.exit(EXIT_INTERRUPTED));
 }

@@ -14,6 +14,14 @@ export interface BenchOptions {
   readonly timeoutSeconds: number;
   readonly logLevel: string;
   readonly dir: string | null;
+  /** Deliveries of a history that is made for this run, or by seed; null takes the kept one. */
+  readonly history: number | null;
+  readonly subscribers: number | null;
+  readonly historyDir: string | null;
+  /** memory: how many. */
+  readonly pending: number;
+  /** Each scenario so many times, in turns; the medians are told. */
+  readonly repeat: number;
   /** Where api and workers write a CPU profile each; its price is in every number. */
   readonly profile: string | null;
   /** So many of the costliest statements are printed beside the result. */
@@ -33,7 +41,9 @@ const NUMBERS = {
   deliveries: [40_000, 1_000_000, 'drain: deliveries that wait when the worker starts'],
   endpoints: [10, 500, 'endpoints, each with a subscriber of its own, that share them'],
   connections: [64, 1024, 'publish, limit: connections that send at the same time'],
-  rate: [50, 5000, 'latency: events per second'],
+  rate: [50, 5000, 'latency, noisy: events per second; latency then four times as many'],
+  pending: [1_000_000, 5_000_000, 'memory: deliveries that wait'],
+  repeat: [1, 20, 'how often each scenario is run, in turns; the result has the medians'],
   'limit-seconds': [5, 60, 'how long the limit is measured, after a second of warm-up'],
   timeout: [150, 3600, 'seconds after which a scenario is given up'],
 } as const;
@@ -52,6 +62,9 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
       'log-level': text,
       dir: text,
       profile: text,
+      history: text,
+      subscribers: text,
+      'history-dir': text,
       top: text,
       json: { type: 'boolean' },
       help: { type: 'boolean', short: 'h' },
@@ -76,6 +89,11 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
       // What an operator runs: logging is part of the cost.
       logLevel: values['log-level'] ?? 'info',
       dir: values.dir ?? null,
+      history: bounded('history', values.history, 50_000_000),
+      subscribers: bounded('subscribers', values.subscribers, 1_000_000),
+      historyDir: values['history-dir'] ?? null,
+      pending: number('pending'),
+      repeat: number('repeat'),
       profile: values.profile === undefined ? null : resolve(values.profile),
       top: bounded('top', values.top, 100) ?? 0,
     },
@@ -91,10 +109,20 @@ export function helpText(scenarios: readonly { name: string; about: string }[]):
     'removed afterwards, loopback only. How to read it: test/bench/README.md',
     '',
     ...scenarios.map(({ name, about }) => row(name, about)),
-    row('all', 'these in turn'),
+    row('all', 'these in turn; without a kept history growth and lists use one of 500,000 deliveries'),
+    row(
+      'seed',
+      'makes the history that growth and lists use, and keeps it: 5,000,000 deliveries, 100,000 subscribers',
+    ),
     '',
-    row('--json', 'the last line is one JSON object'),
-    row('--seconds', 'publish, latency: how long is measured (15, 30; 600 at most)'),
+    row('--json', 'stdout is one JSON object; use npm run --silent, npm prints two lines otherwise'),
+    row(
+      '--seconds',
+      'publish, latency, growth, memory, soak: how long is measured (15, 20, 10, 20, 600; 600 at most)',
+    ),
+    row('--history', 'seed: deliveries; growth, lists: a history of so many for this run only'),
+    row('--subscribers', 'of that history, two endpoints each (100,000)'),
+    row('--history-dir', 'where the kept history is (.posthorn/bench-history)'),
     ...Object.entries(NUMBERS).map(([name, [standard, , about]]) =>
       row(`--${name}`, `${about} (${standard})`),
     ),

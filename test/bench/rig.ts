@@ -12,6 +12,7 @@ import {
 import { startReceiver, type Receiver } from '../support/receiver/receiver.js';
 import {
   allSessionsEnded,
+  ask,
   costBetween,
   costliestStatements,
   COUNTING,
@@ -20,7 +21,7 @@ import {
   type Cost,
   type Usage,
 } from './cost.js';
-import { cpuMsOf } from './cpu-time.js';
+import { cpuMsOf, residentBytes } from './cpu-time.js';
 import type { LoadCalls } from './load/load.main.js';
 import type { ApiTarget, Refusals } from './load/target.js';
 import type { BenchOptions } from './options.js';
@@ -39,6 +40,8 @@ export class Rig {
   cluster: EmbeddedPostgres | undefined;
   private apis: RunningProcess[] = [];
   private workers: RunningProcess[] = [];
+  private stopMode: 'fast' | 'immediate' = 'immediate';
+  private readonly stopped = new Set<EmbeddedPostgres>();
   /** Of workers that were stopped. */
   private endedWorkersCpuMs = 0;
   private usageBefore: Usage | undefined;
@@ -51,7 +54,7 @@ export class Rig {
 
   constructor(
     private readonly options: BenchOptions,
-    private readonly log: (line: string) => void,
+    readonly log: (line: string) => void,
   ) {}
 
   /** Receiver and load generator, and what they can do with nothing between them. */
@@ -81,26 +84,39 @@ export class Rig {
     this.limitSpread = spread;
   }
 
-  /** A durable, empty, migrated PostgreSQL, an api on it, and subscribers with an endpoint each. No worker. */
-  async startProduct(): Promise<ApiTarget> {
+  /** A durable, migrated PostgreSQL, empty or with a history, an api on it, and subscribers with an endpoint each. No worker. */
+  async startProduct(history?: string): Promise<ApiTarget> {
     this.log('starting PostgreSQL, migrations and the api');
-    const directory = await this.own(() => makeScratch(this.options.dir), destroyScratch);
-    this.directory = directory;
+    const scratch = await this.own(() => makeScratch(this.options.dir), destroyScratch);
+    this.directory = scratch;
+    const dataDir = history ?? scratch;
+    // A history is kept: it is to find itself in order next time.
+    const mode = history === undefined ? 'immediate' : 'fast';
     this.cluster = await this.own(
-      () => startEmbeddedPostgres({ dataDir: directory, durable: true, settings: COUNTING, log: this.log }),
-      (cluster) => cluster.stop('immediate'),
+      () => startEmbeddedPostgres({ dataDir, durable: true, settings: COUNTING, log: this.log }),
+      (cluster) => this.stopCluster(cluster, mode),
     );
+    this.stopMode = mode;
     await migrateDatabase(this.cluster.url());
     await startCounting(this.databaseUrl);
     const api = await this.startProcess('api', startApi);
     this.apis = [api];
     const client = createClient({ url: api.url, key: this.adminKey });
-    await client.createEventType(EVENT_TYPE);
+    const known = await client.request('GET', `/v1/event-types/${EVENT_TYPE}`);
+    if (known.status === 404) await client.createEventType(EVENT_TYPE);
     const subscribers = await this.subscribe(api.url, this.options.endpoints, (n) =>
       this.receiver.url(`/ok/${n}`),
     );
+    this.endedWorkersCpuMs = 0;
     this.usageBefore = await this.usage();
     return { url: api.url, key: this.adminKey, subscribers };
+  }
+
+  /** Ends api, workers and PostgreSQL: another product may be started. */
+  async endProduct(): Promise<void> {
+    await this.stop([...this.apis, ...this.workers], this.options.profile === null ? 'SIGKILL' : 'SIGTERM');
+    [this.apis, this.workers] = [[], []];
+    await this.stopCluster(this.cluster!, this.stopMode);
   }
 
   async startWorkers(count = this.options.workers): Promise<void> {
@@ -141,6 +157,56 @@ export class Rig {
       for (const line of await costliestStatements(this.databaseUrl, this.options.top)) this.log(line);
     }
     return costBetween(this.usageBefore!, { ...used, rowsWritten, transactions }, deliveries);
+  }
+
+  /** What a long run may see grow. */
+  async health(): Promise<Health> {
+    const [{ apiBytes, workerBytes }, api, worker, [row]] = await Promise.all([
+      this.memory(),
+      this.metrics(this.apis[0]),
+      this.metrics(this.workers[0]),
+      this.query('SELECT coalesce(sum(n_dead_tup), 0) AS dead FROM pg_stat_user_tables'),
+    ]);
+    const lagMs = (metrics: string) => (metric(metrics, 'nodejs_eventloop_lag_p99_seconds') ?? 0) * 1000;
+    return {
+      apiRssMb: apiBytes / 1e6,
+      workerRssMb: workerBytes / 1e6,
+      deadTuples: Number(row['dead']),
+      oldestDueSeconds: metric(worker, 'posthorn_oldest_due_seconds') ?? 0,
+      apiLagP99Ms: lagMs(api),
+      workerLagP99Ms: lagMs(worker),
+    };
+  }
+
+  /** Resident memory; of several workers the largest. */
+  async memory(): Promise<{ apiBytes: number; workerBytes: number }> {
+    const most = async (running: RunningProcess[]) =>
+      Math.max(0, ...(await Promise.all(running.map(({ pid }) => residentBytes(pid)))));
+    return { apiBytes: await most(this.apis), workerBytes: await most(this.workers) };
+  }
+
+  async storedDeliveries(): Promise<{ total: number; pending: number }> {
+    const [row] = await this.query(
+      "SELECT count(*) AS total, count(*) FILTER (WHERE status = 'pending') AS pending FROM deliveries",
+    );
+    return { total: Number(row['total']), pending: Number(row['pending']) };
+  }
+
+  /** As superuser: to look at what the product made, never to make it. */
+  async query(sql: string): Promise<Record<string, string>[]> {
+    return ask<Record<string, string>>(this.databaseUrl, sql);
+  }
+
+  private async metrics({ url }: RunningProcess): Promise<string> {
+    const answer = await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${this.adminKey}` } });
+    if (!answer.ok) throw new Error(`${url}/metrics answered ${answer.status}`);
+    return answer.text();
+  }
+
+  private async stopCluster(cluster: EmbeddedPostgres, mode: 'fast' | 'immediate'): Promise<void> {
+    if (this.stopped.has(cluster)) return;
+    this.stopped.add(cluster);
+    await cluster.stop(mode);
   }
 
   private async stop(running: RunningProcess[], signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
@@ -194,6 +260,8 @@ export class Rig {
       POSTHORN_ADMIN_KEY: this.adminKey,
       LOG_LEVEL: this.options.logLevel,
       DANGEROUS_ALLOW_LOSSY_DATABASE: 'false',
+      // A kept history gets older; retention must not take it away while it is measured.
+      RETENTION_DAYS: '3650',
     };
     const { profile } = this.options;
     const profiling = [
@@ -230,4 +298,29 @@ export class Rig {
     }
     return subscribers;
   }
+
+  /** One subscriber with so many endpoints. */
+  async subscribeOne(apiUrl: string, endpoints: number, url: (n: number) => string): Promise<string> {
+    const client = createClient({ url: apiUrl, key: this.adminKey });
+    const { id } = await client.createSubscriber({ name: 'Bench' });
+    for (let i = 0; i < endpoints; i++) {
+      await client.createEndpoint(id, { url: url(i), eventTypes: [EVENT_TYPE] });
+    }
+    return id;
+  }
+}
+
+export interface Health {
+  readonly apiRssMb: number;
+  readonly workerRssMb: number;
+  readonly deadTuples: number;
+  readonly oldestDueSeconds: number;
+  readonly apiLagP99Ms: number;
+  readonly workerLagP99Ms: number;
+}
+
+/** A sample without labels, or the first with some. */
+function metric(text: string, name: string): number | null {
+  const line = text.split('\n').find((each) => each.startsWith(`${name} `) || each.startsWith(`${name}{`));
+  return line === undefined ? null : Number(line.slice(line.lastIndexOf(' ') + 1));
 }

@@ -8,6 +8,8 @@ export interface Scenario {
   readonly name: string;
   /** One sentence for --help. */
   readonly about: string;
+  /** When it needs longer than --timeout says; given --seconds. */
+  timeoutSeconds?(seconds: number | null): number;
   /** The rig has measured the limit; nothing of the product runs yet. */
   run(rig: Rig, options: BenchOptions): Promise<Outcome>;
 }

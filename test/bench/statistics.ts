@@ -46,3 +46,22 @@ export function countDeliveries(accepted: readonly string[], { ids }: Arrivals):
 export function round(value: number, digits = 0): number {
   return Number(value.toFixed(digits));
 }
+
+export function mean(values: readonly number[]): number {
+  return values.length === 0 ? 0 : values.reduce((sum, each) => sum + each, 0) / values.length;
+}
+
+/** Of an even number the mean of the two in the middle. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length / 2;
+  return sorted.length % 2 === 1 ? sorted[Math.floor(middle)] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+/** Of the straight line through them; 0 when there are too few. */
+export function slopePerMinute(timesMs: readonly number[], values: readonly number[]): number {
+  const [t, v] = [mean(timesMs), mean(values)];
+  const spread = timesMs.reduce((sum, at) => sum + (at - t) ** 2, 0);
+  const together = timesMs.reduce((sum, at, i) => sum + (at - t) * (values[i] - v), 0);
+  return spread === 0 ? 0 : (together / spread) * 60_000;
+}

@@ -4,6 +4,7 @@ import type { BenchOptions } from '../options.js';
 import type { Rig } from '../rig.js';
 import type { Scenario } from '../scenario.js';
 import { countDeliveries, percentiles, round, type Percentiles } from '../statistics.js';
+import { drainOnce } from './drain-once.js';
 import { journeys } from './journeys.js';
 
 // Of one endpoint that takes connections and never answers, and of twenty others like it.
@@ -101,14 +102,8 @@ async function measure(
   api: ApiTarget,
   { deliveries, rate, seconds }: BenchOptions,
 ): Promise<Measured> {
-  const batches = await rig.load.call('publishBatches', { api, events: deliveries }, 90_000);
-  rig.refuseRefusals(batches.refusals);
   const before = (await rig.receiver.counts()).distinct;
-  const from = (await rig.receiver.arrivals()).ids.length;
-  const drained = rig.receiver.waitForDistinct(before + deliveries, DRAIN_TIMEOUT_MS);
-  await rig.whileRunning(Promise.all([drained, rig.startWorkers()]));
-  const times = (await rig.receiver.arrivals()).monotonicMs.subarray(from);
-  const tookMs = times.at(-1)! - times[0];
+  const drained = await drainOnce(rig, api, deliveries);
 
   const paced = { api, perSecond: rate, warmupSeconds: WARMUP_SECONDS, seconds: seconds ?? PACED_SECONDS };
   const load = rig.load.call('publishPaced', paced, (paced.seconds + 30) * 1000);
@@ -120,8 +115,8 @@ async function measure(
   const latency = percentiles(journeys(calledMs, await rig.receiver.arrivals()));
   if (latency === null) throw new Error('Nothing was delivered');
   return {
-    perSecond: (times.length / Math.max(1, tookMs)) * 1000,
+    perSecond: drained.perSecond,
     latency,
-    accepted: [...batches.accepted, ...accepted],
+    accepted: [...drained.accepted, ...accepted],
   };
 }
