@@ -6,6 +6,7 @@ import { table } from './report.js';
 import { Rig } from './rig.js';
 import { isMet, type Result, type Scenario } from './scenario.js';
 import { SCENARIOS } from './scenarios/index.js';
+import { removeSharedServer } from './shared-server.js';
 import { round } from './statistics.js';
 
 const EXIT_INTERRUPTED = 130;
@@ -15,10 +16,10 @@ let interrupted = false;
 
 try {
   process.exitCode = await main();
-  await removeThrowAway();
+  await removeShared();
 } catch (error) {
   if (!interrupted) console.error(error instanceof Error ? error.message : error);
-  await removeThrowAway();
+  await removeShared();
   process.exitCode = interrupted ? EXIT_INTERRUPTED : 1;
 }
 
@@ -55,6 +56,12 @@ async function main(): Promise<number> {
   const met = results.every((result) => result.met !== false);
   if (json && name === 'all') console.log(JSON.stringify({ scenario: 'all', ok, met, results }));
   return ok ? 0 : 1;
+}
+
+/** What scenarios share: a history that was made for this run, the server of --smoke. */
+async function removeShared(): Promise<void> {
+  await removeThrowAway();
+  await removeSharedServer();
 }
 
 /** `all` runs on a clean clone: without a kept history it makes a smaller one. */
@@ -115,7 +122,5 @@ function interrupt(): void {
   if (interrupted) process.exit(EXIT_INTERRUPTED);
   interrupted = true;
   console.error('ending what was started');
-  void (rig?.close() ?? Promise.resolve())
-    .then(removeThrowAway)
-    .finally(() => process.exit(EXIT_INTERRUPTED));
+  void (rig?.close() ?? Promise.resolve()).then(removeShared).finally(() => process.exit(EXIT_INTERRUPTED));
 }

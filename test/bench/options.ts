@@ -22,6 +22,8 @@ export interface BenchOptions {
   readonly pending: number;
   /** Each scenario so many times, in turns; the medians are told. */
   readonly repeat: number;
+  /** For tests, which ask whether a scenario runs: no warm-up, one limit and one server for all. Its numbers mean nothing. */
+  readonly smoke: boolean;
   /** Where api and workers write a CPU profile each; its price is in every number. */
   readonly profile: string | null;
   /** So many of the costliest statements are printed beside the result. */
@@ -67,6 +69,7 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
       'history-dir': text,
       top: text,
       json: { type: 'boolean' },
+      smoke: { type: 'boolean' },
       help: { type: 'boolean', short: 'h' },
     },
   });
@@ -94,6 +97,7 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
       historyDir: values['history-dir'] ?? null,
       pending: number('pending'),
       repeat: number('repeat'),
+      smoke: values.smoke ?? false,
       profile: values.profile === undefined ? null : resolve(values.profile),
       top: bounded('top', values.top, 100) ?? 0,
     },
@@ -126,6 +130,7 @@ export function helpText(scenarios: readonly { name: string; about: string }[]):
     ...Object.entries(NUMBERS).map(([name, [standard, , about]]) =>
       row(`--${name}`, `${about} (${standard})`),
     ),
+    row('--smoke', 'as short as it can be, one server for all: for tests, its numbers mean nothing'),
     row(
       '--profile',
       'a directory: api and workers write a .cpuprofile each into it when they end (slower: compare nothing)',

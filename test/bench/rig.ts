@@ -27,8 +27,10 @@ import type { ApiTarget, Refusals } from './load/target.js';
 import type { BenchOptions } from './options.js';
 import { EVENT_TYPE } from './payload.js';
 import { destroyScratch, makeScratch } from './scratch.js';
+import { sharedServer } from './shared-server.js';
 
 const LIMIT_WARMUP_SECONDS = 1;
+const SMOKE_LIMIT_SECONDS = 0.3;
 
 /** The processes that one scenario needs, each started when it is first asked for and all ended by close(). */
 export class Rig {
@@ -47,6 +49,7 @@ export class Rig {
   private usageBefore: Usage | undefined;
   private readonly mayEnd = new Set<RunningProcess>();
   private directory = '';
+  private database = 'posthorn';
   private readonly adminKey = newAdminKey();
   private readonly endings: (() => Promise<unknown>)[] = [];
   private readonly ended: Promise<never>[] = [];
@@ -56,6 +59,10 @@ export class Rig {
     private readonly options: BenchOptions,
     readonly log: (line: string) => void,
   ) {}
+
+  get smoke(): boolean {
+    return this.options.smoke;
+  }
 
   /** Receiver and load generator, and what they can do with nothing between them. */
   async measureLimit(): Promise<void> {
@@ -67,10 +74,12 @@ export class Rig {
       () => forkCallable<LoadCalls>('test/bench/load/load.main.js'),
       (load) => load.stop(),
     );
-    const { connections, limitSeconds: seconds } = this.options;
+    const { connections, smoke } = this.options;
+    const seconds = smoke ? SMOKE_LIMIT_SECONDS : this.options.limitSeconds;
+    const warmupSeconds = smoke ? 0 : LIMIT_WARMUP_SECONDS;
     this.log(`limit: ${connections} connections sign and post for ${seconds} s`);
     const url = this.receiver.url('/ok');
-    const input = { url, connections, warmupSeconds: LIMIT_WARMUP_SECONDS, seconds };
+    const input = { url, connections, warmupSeconds, seconds };
     const { perSecond, spread, sent, failed } = await this.load.call(
       'postSigned',
       input,
@@ -87,17 +96,24 @@ export class Rig {
   /** A durable, migrated PostgreSQL, empty or with a history, an api on it, and subscribers with an endpoint each. No worker. */
   async startProduct(history?: string): Promise<ApiTarget> {
     this.log('starting PostgreSQL, migrations and the api');
-    const scratch = await this.own(() => makeScratch(this.options.dir), destroyScratch);
-    this.directory = scratch;
-    const dataDir = history ?? scratch;
+    this.directory = await this.own(() => makeScratch(this.options.dir), destroyScratch);
     // A history is kept: it is to find itself in order next time.
     const mode = history === undefined ? 'immediate' : 'fast';
-    this.cluster = await this.own(
-      () => startEmbeddedPostgres({ dataDir, durable: true, settings: COUNTING, log: this.log }),
-      (cluster) => this.stopCluster(cluster, mode),
-    );
+    if (this.options.smoke && history === undefined) {
+      const shared = await sharedServer(this.options, this.log);
+      [this.cluster, this.database] = [shared.cluster, await shared.newDatabase()];
+      // Not ours to stop.
+      this.stopped.add(this.cluster);
+    } else {
+      const dataDir = history ?? this.directory;
+      this.cluster = await this.own(
+        () => startEmbeddedPostgres({ dataDir, durable: true, settings: COUNTING, log: this.log }),
+        (cluster) => this.stopCluster(cluster, mode),
+      );
+      this.database = 'posthorn';
+      await migrateDatabase(this.cluster.url());
+    }
     this.stopMode = mode;
-    await migrateDatabase(this.cluster.url());
     await startCounting(this.databaseUrl);
     const api = await this.startProcess('api', startApi);
     this.apis = [api];
@@ -216,7 +232,7 @@ export class Rig {
 
   /** Of the superuser, in the product's database. */
   private get databaseUrl(): string {
-    return this.cluster!.adminUrl('posthorn');
+    return this.cluster!.adminUrl(this.database);
   }
 
   /** A receiver beside the one that is measured, for endpoints that misbehave. */
@@ -272,7 +288,7 @@ export class Rig {
     const launch = profile === null ? {} : { nodeOptions: profiling };
     // Killed, not drained: its database is thrown away with it. A profile is written at an orderly end.
     const running = await this.own(
-      () => start({ databaseUrl: this.cluster!.url(), env, logFile, launch }),
+      () => start({ databaseUrl: this.cluster!.url(this.database), env, logFile, launch }),
       (it) => it.stop(profile === null ? 'SIGKILL' : 'SIGTERM'),
     );
     const ended = running.exited.then(async ({ code, signal }): Promise<never> => {

@@ -37,7 +37,7 @@ export async function postSigned({
   const body = Buffer.from(wireBody(0));
   const measuredFrom = performance.now() + warmupSeconds * 1000;
   const until = measuredFrom + seconds * 1000;
-  const answeredInSecond = Array.from({ length: seconds }, () => 0);
+  const answeredInSecond = Array.from({ length: Math.ceil(seconds) }, () => 0);
   let [sent, failed] = [0, 0];
 
   await Promise.all(Array.from({ length: connections }, loop));

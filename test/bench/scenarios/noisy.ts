@@ -105,7 +105,12 @@ async function measure(
   const before = (await rig.receiver.counts()).distinct;
   const drained = await drainOnce(rig, api, deliveries);
 
-  const paced = { api, perSecond: rate, warmupSeconds: WARMUP_SECONDS, seconds: seconds ?? PACED_SECONDS };
+  const paced = {
+    api,
+    perSecond: rate,
+    warmupSeconds: rig.smoke ? 0 : WARMUP_SECONDS,
+    seconds: seconds ?? PACED_SECONDS,
+  };
   const load = rig.load.call('publishPaced', paced, (paced.seconds + 30) * 1000);
   const { accepted, calledMs, refusals } = await rig.whileRunning(load);
   rig.refuseRefusals(refusals);

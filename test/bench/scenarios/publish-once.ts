@@ -25,7 +25,7 @@ export async function publishOnce(
   seconds: number,
 ): Promise<Published> {
   const before = (await rig.receiver.counts()).distinct;
-  const input = { api, connections, warmupSeconds: WARMUP_SECONDS, seconds };
+  const input = { api, connections, warmupSeconds: rig.smoke ? 0 : WARMUP_SECONDS, seconds };
   const load = rig.load.call('publishFlatOut', input, (seconds + 30) * 1000);
   const { accepted, acceptedInWindow, fromMs, untilMs, latency, refusals } = await rig.whileRunning(load);
   rig.refuseRefusals(refusals);
