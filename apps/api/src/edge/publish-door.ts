@@ -4,8 +4,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { callerOf } from './caller.js';
 import { RAW_BODY_LIMITS } from './route-table.js';
 
-// A body is held as bytes, as text and parsed until its answer: three times this is what publishers can make us hold.
-const BODY_BYTES_MAX = 64 * 1024 * 1024;
+// A body is held as bytes, as text and parsed until its answer: six times this is what publishers can make us hold (measured).
+const BODY_BYTES_MAX = 32 * 1024 * 1024;
 // Who sends large bodies slowly keeps others out no longer than he likes, but for this.
 const BODY_BYTES_OF_KEY_MAX = BODY_BYTES_MAX / 2;
 
