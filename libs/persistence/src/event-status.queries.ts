@@ -57,7 +57,7 @@ export async function listEvents(
     .add('e.subscriber_id', '=', filter.subscriberId)
     .within('e.id', filter.since, filter.until)
     .add('e.id', '<', page.after)
-    .addRest('e.type', filter.type);
+    .addRest('type', filter.type);
   return lookedOf(
     await reader.list<EventStatusRow & LookEnd>(
       `${boundedPage('events e', EVENT_COLUMNS, predicates, page)}
