@@ -120,7 +120,7 @@ SELECT e.id, e.url, e.headers, e.headers_sealed AS "headersSealed", e.signatures
   WHERE e.id = ANY($1::uuid[]);
 
 -- record_lock
-SELECT 1 FROM deliveries WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE;
+SELECT 1 FROM deliveries WHERE id = ANY($1::uuid[]) AND id >= $2::uuid AND id <= $3::uuid ORDER BY id FOR UPDATE;
 
 -- record_lock_jobs
 SELECT 1 FROM pgboss.job WHERE name = 'deliver' AND id = ANY($1::uuid[]) ORDER BY id FOR UPDATE;
@@ -258,15 +258,19 @@ SELECT p.id, p.endpoint_id AS "endpointId", p.due_at AS "dueAt", p.trigger, p.cr
   UNION ALL
   SELECT * FROM (SELECT d.id, d.endpoint_id, d.due_at, d.trigger, d.critical, true AS newest FROM deliveries d
   WHERE d.endpoint_id = r.endpoint_id AND d.status = 'pending' AND (d.ordering_key IS NULL) AND d.place = 'held' AND NOT d.critical
+  -- Asked for once: without a backlog they are not wanted, and a lock is a write.
+  AND (SELECT o.due_at FROM deliveries o
+  WHERE o.endpoint_id = r.endpoint_id AND o.status = 'pending' AND (o.ordering_key IS NULL) AND o.place = 'held' AND NOT o.critical
+  ORDER BY o.due_at, o.id LIMIT 1) < now() - interval '60 seconds'
   ORDER BY d.due_at DESC, d.id DESC LIMIT r.n / 2 FOR UPDATE SKIP LOCKED) newest) p;
 
 -- record_lock_held
-SELECT id FROM deliveries WHERE id = ANY($1::uuid[]) AND status = 'pending' AND place = 'held'
+SELECT id FROM deliveries WHERE id = ANY($1::uuid[]) AND id >= $2::uuid AND id <= $3::uuid AND place = 'held'
   ORDER BY id FOR UPDATE SKIP LOCKED;
 
 -- record_give_places
 UPDATE deliveries SET place = 'queued', ticket = ticket + 1, due_at = now(), due_because = NULL, updated_at = now()
-  WHERE id = ANY($1::uuid[]);
+  WHERE id = ANY($1::uuid[]) AND id >= $2::uuid AND id <= $3::uuid;
 
 -- record_room_to_promote
 SELECT r.endpoint_id AS "endpointId", r.promote,

@@ -1,5 +1,6 @@
 import { ticketPriority } from '@app/domain';
 import {
+  BACKLOG_AGE_SECONDS,
   orderingRepository,
   recordRepository,
   type Database,
@@ -11,8 +12,8 @@ import {
 } from '@app/persistence';
 import type { DeliverQueue } from '@app/queue';
 
-// Older than this, the oldest of a backlog has waited through an outage, and what has just happened is served beside it.
-const BACKLOG_AGE_MS = 60_000;
+// Then what has just happened is served beside it.
+const BACKLOG_AGE_MS = BACKLOG_AGE_SECONDS * 1000;
 // More than a window has room for need not be locked.
 const KEYS_MAX = 500;
 

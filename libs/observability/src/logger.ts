@@ -17,25 +17,43 @@ export function createLogger(options: { level: string; process: string }): Logge
       base: { process: options.process },
       timestamp: pino.stdTimeFunctions.isoTime,
       serializers: { err: toldOf },
-      formatters: { level: (label) => ({ level: label }) },
-      redact: {
-        paths: [
-          'authorization',
-          '*.authorization',
-          'secret',
-          '*.secret',
-          'secrets',
-          '*.secrets',
-          'key',
-          '*.key',
-          'parameters',
-          '*.parameters',
-        ],
-        censor: '[removed]',
-      },
+      formatters: { level: (label) => ({ level: label }), bindings: withoutSecrets, log: withoutSecrets },
     },
     output,
   );
+}
+
+const SECRET_NAMES = new Set(['authorization', 'secret', 'secrets', 'key', 'parameters']);
+const REMOVED = '[removed]';
+
+/**
+ * A line's fields, and those within its objects. By hand: pino's own redaction takes a third of the time of a line, and each
+ * attempt writes one.
+ */
+export function withoutSecrets(fields: Record<string, unknown>): Record<string, unknown> {
+  let clean = fields;
+  for (const name in fields) {
+    const value = fields[name];
+    let kept: unknown = value;
+    if (SECRET_NAMES.has(name)) kept = REMOVED;
+    else if (isPlain(value)) kept = withoutOwnSecrets(value);
+    if (kept === value) continue;
+    if (clean === fields) clean = { ...fields };
+    clean[name] = kept;
+  }
+  return clean;
+}
+
+function withoutOwnSecrets(fields: Record<string, unknown>): Record<string, unknown> {
+  const found = Object.keys(fields).filter((name) => SECRET_NAMES.has(name));
+  return found.length === 0
+    ? fields
+    : { ...fields, ...Object.fromEntries(found.map((name) => [name, REMOVED])) };
+}
+
+/** Errors have a serializer of their own, which takes what it names and nothing else. */
+function isPlain(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !(value instanceof Error) && !Array.isArray(value);
 }
 
 /** An error as a line may have it: PostgreSQL's `detail` prints rows, and drivers hang the whole query on theirs. */

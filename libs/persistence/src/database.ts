@@ -141,7 +141,7 @@ export class Tx {
  * to load 64 deliveries). Every hot statement looks up some ids by index, so those are the plans that are left.
  */
 const HOT_PLANNER =
-  '-c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c enable_material=off';
+  '-c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c enable_material=off -c plan_cache_mode=force_generic_plan';
 /**
  * Claiming reads the head of an ordered index. With fresh statistics missing the planner sorted all due tickets instead
  * (6 ms for 64 of 13,000; 2 this way). Only for claims: elsewhere small sorts are right.

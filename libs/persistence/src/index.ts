@@ -77,6 +77,7 @@ export {
 export { publicKeysRepository, type PublicKeyRow } from './public-keys.repository.js';
 export { PumpRepository, type DeliveryForAttempt, type EndpointForAttempt } from './pump.repository.js';
 export {
+  BACKLOG_AGE_SECONDS,
   recordRepository,
   type AttemptRecord,
   type DueBecause,

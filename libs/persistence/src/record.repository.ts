@@ -96,6 +96,9 @@ export interface HeldDelivery {
   critical: boolean;
 }
 
+/** Older than this, the oldest of what a lane holds has waited through an outage: a backlog. */
+export const BACKLOG_AGE_SECONDS = 60;
+
 /** The SQL of T2. Every method is one statement. */
 export const recordRepository = {
   /**
@@ -106,10 +109,11 @@ export const recordRepository = {
   async lock(tx: Tx, ids: string[]): Promise<void> {
     const given = [arrayOf(ids)];
     await Promise.all([
+      // The bounds prune: for an array alone every day's index is asked.
       tx.prepared(
         'record_lock',
-        'SELECT 1 FROM deliveries WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE',
-        given,
+        'SELECT 1 FROM deliveries WHERE id = ANY($1::uuid[]) AND id >= $2::uuid AND id <= $3::uuid ORDER BY id FOR UPDATE',
+        [...given, ...boundsOf(ids)],
       ),
       tx.prepared(
         'record_lock_jobs',
@@ -271,7 +275,7 @@ export const recordRepository = {
 
   /**
    * Locks held deliveries that wait for nobody: the critical ones of each lane, the oldest of the others, the newest of them.
-   * The last two may be the same ones. Those that somebody else has locked are left out.
+   * The last two may be the same ones; the newest are looked for only when the oldest has waited for a minute. Those that somebody else has locked are left out.
    */
   async pickHeld(
     tx: Tx,
@@ -291,6 +295,10 @@ export const recordRepository = {
            UNION ALL
            SELECT * FROM (SELECT d.id, d.endpoint_id, d.due_at, d.trigger, d.critical, true AS newest FROM deliveries d
               WHERE d.endpoint_id = r.endpoint_id AND d.status = 'pending' AND (d.ordering_key IS NULL) AND d.place = 'held' AND NOT d.critical
+                -- Asked for once: without a backlog they are not wanted, and a lock is a write.
+                AND (SELECT o.due_at FROM deliveries o
+                      WHERE o.endpoint_id = r.endpoint_id AND o.status = 'pending' AND (o.ordering_key IS NULL) AND o.place = 'held' AND NOT o.critical
+                      ORDER BY o.due_at, o.id LIMIT 1) < now() - interval '${BACKLOG_AGE_SECONDS} seconds'
               ORDER BY d.due_at DESC, d.id DESC LIMIT r.n / 2 FOR UPDATE SKIP LOCKED) newest) p`,
       [room.map((r) => r.endpointId), room.map((r) => r.promote)],
     );
@@ -305,9 +313,10 @@ export const recordRepository = {
   async lockHeld(tx: Tx, ids: string[]): Promise<Set<string>> {
     const rows = await tx.prepared<{ id: string }>(
       'record_lock_held',
-      `SELECT id FROM deliveries WHERE id = ANY($1::uuid[]) AND status = 'pending' AND place = 'held'
+      // Held is pending; said here, the planner takes the index of all that is.
+      `SELECT id FROM deliveries WHERE id = ANY($1::uuid[]) AND id >= $2::uuid AND id <= $3::uuid AND place = 'held'
         ORDER BY id FOR UPDATE SKIP LOCKED`,
-      [ids],
+      [ids, ...boundsOf(ids)],
     );
     return new Set(rows.map((row) => row.id));
   },
@@ -317,8 +326,8 @@ export const recordRepository = {
     await tx.prepared(
       'record_give_places',
       `UPDATE deliveries SET place = 'queued', ticket = ticket + 1, due_at = now(), due_because = NULL, updated_at = now()
-        WHERE id = ANY($1::uuid[])`,
-      [ids],
+        WHERE id = ANY($1::uuid[]) AND id >= $2::uuid AND id <= $3::uuid`,
+      [ids, ...boundsOf(ids)],
     );
   },
 
@@ -343,3 +352,12 @@ export const recordRepository = {
     );
   },
 };
+
+function boundsOf(ids: string[]): [string | null, string | null] {
+  let [lowest, highest] = [ids[0] ?? null, ids[0] ?? null];
+  for (const id of ids) {
+    if (id < lowest) lowest = id;
+    if (id > highest) highest = id;
+  }
+  return [lowest, highest];
+}
