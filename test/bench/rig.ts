@@ -121,7 +121,7 @@ export class Rig {
     const known = await client.request('GET', `/v1/event-types/${EVENT_TYPE}`);
     if (known.status === 404) await client.createEventType(EVENT_TYPE);
     const subscribers = await this.subscribe(api.url, this.options.endpoints, (n) =>
-      this.receiver.url(`/ok/${n}`),
+      this.receiver.url(`/ok/${n}`, n),
     );
     this.endedWorkersCpuMs = 0;
     this.usageBefore = await this.usage();

@@ -39,7 +39,7 @@ export interface PumpOptions {
 // Due retries announce themselves to nobody: they are found by asking.
 const POLL_MS = 500;
 // A claim takes more of one endpoint than it has slots only up to this; the surplus is parked here.
-const CLAIM_SIZES = [128, 96, 64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1];
+const CLAIM_SIZES = [256, 192, 128, 96, 64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1];
 const CLAIM_MAX = CLAIM_SIZES[0];
 // With few free slots it pays to wait for more: one claim of forty costs what one of two does. Idle, nothing waits.
 const FEW_SLOTS_MAX = 32;
@@ -529,8 +529,17 @@ interface MaybeLoaded {
   endpoint: EndpointForAttempt | undefined;
 }
 
+// Parsing costs as much as a signature, and a worker sees the same few thousand again and again.
+const HOSTS_MAX = 10_000;
+const hosts = new Map<string, string>();
+
 function hostOf(url: string): string {
-  return URL.parse(url)?.host ?? url;
+  const known = hosts.get(url);
+  if (known !== undefined) return known;
+  const host = URL.parse(url)?.host ?? url;
+  if (hosts.size >= HOSTS_MAX) hosts.clear();
+  hosts.set(url, host);
+  return host;
 }
 
 function rateOf(endpoint: EndpointForAttempt): Omit<SlotsWanted, 'n'> {

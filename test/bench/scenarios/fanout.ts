@@ -12,7 +12,7 @@ export const fanout: Scenario = {
   about: 'one subscriber with 100 endpoints, events in batches, then a worker starts: deliveries/s',
   async run(rig, { deliveries }) {
     const api = await rig.startProduct();
-    const subscriber = await rig.subscribeOne(api.url, ENDPOINTS, (n) => rig.receiver.url(`/ok/fan-${n}`));
+    const subscriber = await rig.subscribeOne(api.url, ENDPOINTS, (n) => rig.receiver.url(`/ok/fan-${n}`, n));
     const events = Math.ceil(deliveries / ENDPOINTS);
     const { accepted, refusals, tookMs } = await rig.whileRunning(
       rig.load.call(

@@ -14,7 +14,7 @@ export const workers: Scenario = {
     const speeds: Record<number, number[]> = { 1: [], 2: [] };
     const accepted: string[] = [];
     for (const [round, count] of (rig.smoke ? ROUNDS.slice(0, 2) : ROUNDS).entries()) {
-      const url = (n: number) => rig.receiver.url(`/ok/${round}-${n}`);
+      const url = (n: number) => rig.receiver.url(`/ok/${round}-${n}`, n);
       const subscribers = await rig.subscribe(api.url, endpoints, url);
       const drained = await drainOnce(rig, { ...api, subscribers }, deliveries, count);
       speeds[count].push(drained.perSecond);

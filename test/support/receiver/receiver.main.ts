@@ -12,12 +12,20 @@ const behaviours = new Behaviours(Number(process.argv[3]));
 const journal = new Journal();
 const tally = new Tally();
 
-const server = createServer(
-  { maxHeaderSize: 256 * 1024 },
-  mode === 'count' ? countAndAnswer : recordAndAnswer,
-);
-// Below it a sender may take a connection that we are about to close, which would look like a fault of the sender.
-server.keepAliveTimeout = 120_000;
+// To a sender each port is a host of its own, and ten customers are ten hosts.
+const HOSTS = mode === 'count' ? 10 : 1;
+
+/** Listens on a port of its own; answers which. */
+async function listen(): Promise<number> {
+  const server = createServer(
+    { maxHeaderSize: 256 * 1024 },
+    mode === 'count' ? countAndAnswer : recordAndAnswer,
+  );
+  // Below it a sender may take a connection that we are about to close, which would look like a fault of the sender.
+  server.keepAliveTimeout = 120_000;
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', 4096, resolve));
+  return (server.address() as AddressInfo).port;
+}
 
 function countAndAnswer(request: IncomingMessage, response: ServerResponse): void {
   const atMs = monotonicMs();
@@ -58,7 +66,7 @@ function hitOf(request: IncomingMessage, response: ServerResponse): Hit {
 }
 
 const calls = {
-  port: () => (server.address() as AddressInfo).port,
+  ports: () => ports,
   entriesAfter: ({ n, wait }: { n: number; wait: boolean }) => journal.after(n, wait),
   counts: () => tally.counts,
   reached: (distinct: number) => tally.reached(distinct),
@@ -71,4 +79,5 @@ const calls = {
 };
 export type ReceiverCalls = typeof calls;
 
-server.listen(0, '127.0.0.1', 4096, () => serveCalls(calls));
+const ports = await Promise.all(Array.from({ length: HOSTS }, listen));
+serveCalls(calls);

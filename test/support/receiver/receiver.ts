@@ -20,8 +20,8 @@ export interface JournalFilter {
 export interface Receiver {
   readonly pid: number;
   readonly port: number;
-  /** `url('/fail-every/3')` is an endpoint on 127.0.0.1. */
-  url(path: string): string;
+  /** `url('/fail-every/3')` is an endpoint on 127.0.0.1. In bench mode there are ten hosts: ports, that is. */
+  url(path: string, host?: number): string;
   /** Everything received so far. */
   journal(filter?: JournalFilter): Promise<JournalEntry[]>;
   /** Waits for so many entries, or until the predicate holds for them, and returns them. Woken by arrivals, not by a timer. */
@@ -43,7 +43,8 @@ export async function startReceiver({ mode = 'journal', seed = 1 }: ReceiverOpti
     mode,
     String(seed),
   ]);
-  const port = await child.call('port', undefined);
+  const ports = await child.call('ports', undefined);
+  const [port] = ports;
   // A copy of the child's journal, completed whenever somebody asks.
   let known: JournalEntry[] = [];
 
@@ -58,7 +59,7 @@ export async function startReceiver({ mode = 'journal', seed = 1 }: ReceiverOpti
   return {
     pid: child.pid,
     port,
-    url: (path) => `http://127.0.0.1:${port}${path}`,
+    url: (path, host = 0) => `http://127.0.0.1:${ports[host % ports.length]}${path}`,
     journal: async (filter) => {
       await refresh(false);
       return matching(known, filter);
