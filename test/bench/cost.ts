@@ -53,6 +53,8 @@ export const COUNTING = { shared_preload_libraries: 'pg_stat_statements', 'pg_st
 
 export async function startCounting(adminUrl: string): Promise<void> {
   await ask(adminUrl, 'CREATE EXTENSION IF NOT EXISTS pg_stat_statements');
+  // A history that is kept keeps its counts too.
+  await ask(adminUrl, 'SELECT pg_stat_statements_reset()');
 }
 
 export async function databaseUsage(adminUrl: string): Promise<DatabaseUsage> {

@@ -8,6 +8,9 @@ const SECONDS = 600;
 const FULL_SPEED_SECONDS = 10;
 const SAMPLES = 120;
 
+const DEADEST =
+  'SELECT relname, n_dead_tup AS dead FROM pg_stat_user_tables WHERE n_dead_tup > 0 ORDER BY n_dead_tup DESC LIMIT 5';
+
 interface Watched {
   readonly name: keyof Health;
   /** Growth below it is noise, whatever it is a share of. */
@@ -60,6 +63,7 @@ export const soak: Scenario = {
     rig.refuseRefusals(refusals);
     const all = rig.receiver.waitForDistinct(before + accepted.length, 20_000);
     await rig.whileRunning(all.catch(() => null));
+    for (const { relname, dead } of await rig.query(DEADEST)) rig.log(`${dead} dead tuples in ${relname}`);
     const cost = await rig.endAndCost(full.accepted.length + accepted.length);
 
     const fifth = Math.max(1, Math.floor(samples.length / 5));
