@@ -2,7 +2,7 @@
  * Promise: a worker that freezes over its heartbeat and wakes changes nothing: what it had under way is recorded as late
  * attempts that burn no try and move no delivery, and what it had only claimed it does not send.
  *
- *   0 s      A has one attempt under way to each of two endpoints (one answers after 1 s, one hangs; both have 2 s) and
+ *   0 s      A has one attempt under way to each of two endpoints (one answers after 3 s, one hangs; both have 4 s) and
  *            one more claimed for each; SIGSTOP A
  *   ~13 s    B takes all four over: delivers two, sees two time out, whose retries then wait
  *   ~18 s    SIGCONT A: both of its outcomes are late, and its other two claims are no longer its own
@@ -39,8 +39,9 @@ it('outcomes of a worker that froze are late: recorded, and nothing else', async
   const { client } = posthorn;
   await client.createSubscriber({ name: 'c', externalId: 'c' });
   await client.createEventType('thing.happened');
-  for (const path of ['/slow/1000', '/hang'])
-    await client.createEndpoint('c', { url: receiver.url(path), timeoutSeconds: 2 });
+  // Long enough to freeze the worker in the middle of it, on a busy machine too.
+  for (const path of ['/slow/3000', '/hang'])
+    await client.createEndpoint('c', { url: receiver.url(path), timeoutSeconds: 4 });
   await publishMany(client, 'c', 2);
   await receiver.waitFor(2);
   const [frozen] = posthorn.workers;

@@ -216,7 +216,7 @@ describe('one data directory through its life', () => {
     );
     expect(data.map(({ action }) => action)).toEqual(['api_key.revoke', 'api_key.rotate', 'api_key.create']);
     for (const { actor } of data) expect(actor).toEqual({ kind: 'cli', id: userInfo().username });
-  });
+  }, 90_000);
 
   test('what dies is started again: worker, api on its old port, PostgreSQL', async () => {
     const before = running.output.length;

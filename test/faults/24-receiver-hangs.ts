@@ -17,6 +17,7 @@ export const row: FaultRow = {
   row: 24,
   name: 'receiver-hangs',
   quick: 'short',
+  alone: true,
   async run(context) {
     const server = await startHostileServer(context, {
       behaviours: {

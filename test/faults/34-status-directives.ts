@@ -81,6 +81,7 @@ export const row: FaultRow = {
   row: 34,
   name: 'status-directives',
   quick: true,
+  alone: true,
   async run(context) {
     const behaviours: Record<string, Misbehaviour> = {};
     for (const [name, [status, value]] of Object.entries(RETRY_AFTER))

@@ -22,6 +22,7 @@ export const row: FaultRow = {
   row: 43,
   name: 'huge-backlog',
   quick: 'short',
+  alone: true,
   timeoutSeconds: 300,
   async run(context) {
     const size = context.quick

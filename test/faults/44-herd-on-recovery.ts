@@ -88,6 +88,7 @@ export const row: FaultRow = {
   row: 44,
   name: 'herd-on-recovery',
   quick: 'short',
+  alone: true,
   async run(context) {
     const size = context.quick
       ? { fast: 3_000, frail: 1_000, freshSeconds: 4, patienceMs: 30_000 }

@@ -29,6 +29,7 @@ export const row: FaultRow = {
   row: 45,
   name: 'synchronised-retries',
   quick: false,
+  alone: true,
   async run(context) {
     const size = context.quick
       ? { subscribers: 5, workers: 1, delaySeconds: 6 }

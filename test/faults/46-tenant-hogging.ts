@@ -18,6 +18,7 @@ export const row: FaultRow = {
   row: 46,
   name: 'tenant-hogging',
   quick: 'short',
+  alone: true,
   async run(context) {
     const size = context.quick
       ? { flooded: 300, perSecond: 60, seconds: 3 }

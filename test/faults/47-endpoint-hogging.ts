@@ -15,6 +15,7 @@ export const row: FaultRow = {
   row: 47,
   name: 'endpoint-hogging',
   quick: false,
+  alone: true,
   async run(context) {
     const size = context.quick
       ? { perSecond: 10, seconds: 3, events: 150, rounds: 1, timeoutSeconds: 2 }

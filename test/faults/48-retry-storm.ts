@@ -28,6 +28,7 @@ export const row: FaultRow = {
   row: 48,
   name: 'retry-storm',
   quick: false,
+  alone: true,
   async run(context) {
     const size = context.quick ? { subscribers: 8, events: 4 } : { subscribers: 80, events: 3 };
     const firsts = size.subscribers * ENDPOINTS_OF_EACH * size.events;

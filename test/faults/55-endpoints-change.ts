@@ -13,6 +13,7 @@ export const row: FaultRow = {
   row: 55,
   name: 'endpoints-change',
   quick: 'short',
+  alone: true,
   async run(context) {
     const each = context.quick ? 4 : 15;
     const receiver = await context.startReceiver();

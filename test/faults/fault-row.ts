@@ -12,6 +12,8 @@ export interface FaultRow {
   readonly quick: boolean | 'short';
   /** A PostgreSQL of its own, which it may stop, kill and starve. */
   readonly cluster?: 'own';
+  /** It compares latencies, rates or clocks, or waits no longer than a second: what runs beside it would be what it measures. */
+  readonly alone?: true;
   /** Beyond it the row has failed. 60 when quick and 300 when whole, unless given. */
   readonly timeoutSeconds?: number;
   run(context: FaultContext): Promise<Figures>;

@@ -5,12 +5,13 @@ import { FaultContext } from './fault-context.js';
 import type { FaultRow, Figures } from './fault-row.js';
 import { PLANTED, ROWS } from './rows.js';
 
-const HELP = `npm run faults [-- --quick] [--row N]… [--seed N]
+const HELP = `npm run faults [-- --quick] [--part alone|rest] [--row N]… [--seed N]
 
 Hurts a Posthorn of its own in every way the fault matrix names, and checks what must hold. One JSON line per row.
 
   --quick     the short variant of the rows that have one (npm test runs it)
   --row N     only this row; more than once for several
+  --part P    alone: the rows that measure and want the machine for themselves; rest: the others
   --seed N    repeats the choices of a run; it is in every line
   --list      what there is
   --planted   rows that must fail, to see that the suite can`;
@@ -50,6 +51,7 @@ async function main(): Promise<number> {
     options: {
       quick: { type: 'boolean', default: false },
       row: { type: 'string', multiple: true, default: [] },
+      part: { type: 'string' },
       seed: { type: 'string' },
       list: { type: 'boolean', default: false },
       planted: { type: 'boolean', default: false },
@@ -85,20 +87,28 @@ async function main(): Promise<number> {
 
 function choose({
   row,
+  part,
   quick,
   planted,
 }: {
   row: string[];
+  part?: string;
   quick: boolean;
   planted: boolean;
 }): readonly FaultRow[] {
+  if (part !== undefined && part !== 'alone' && part !== 'rest')
+    throw new Error(`--part is alone or rest, not ${part}`);
   const wanted = row.map((text) => wholeNumber('row', text));
   const all = planted ? PLANTED : ROWS;
   const unknown = wanted.filter((number) => !all.some((each) => each.row === number));
   if (unknown.length > 0)
     throw new Error(`There is no row ${unknown.join(', ')}; --list shows what there is`);
   if (wanted.length > 0) return all.filter((each) => wanted.includes(each.row));
-  return quick ? all.filter((each) => each.quick !== false) : all;
+  return all.filter(
+    (each) =>
+      !(quick && each.quick === false) &&
+      (part === undefined || (part === 'alone') === (each.alone === true)),
+  );
 }
 
 function describe({ row, name, quick }: FaultRow): string {
