@@ -14,7 +14,7 @@ export const row: FaultRow = {
   quick: 'short',
   timeoutSeconds: 420,
   async run(context) {
-    const kills = context.quick ? 5 : 50;
+    const kills = context.quick ? 3 : 50;
     const receiver = await context.startReceiver();
     await context.startApi();
     await context.subscribe(['/ok/a', '/slow/40/b', '/slow/400/c'].map((path) => receiver.url(path)));

@@ -9,7 +9,6 @@ export const row: FaultRow = {
   row: 23,
   name: 'receiver-refuses',
   quick: true,
-  alone: true,
   async run(context) {
     const [deadPort, sleepingPort] = [await freePort(), await freePort()];
     const endpoint = { retryPolicy: { type: 'schedule', delaysSeconds: DELAYS_SECONDS, jitter: 'none' } };

@@ -34,6 +34,18 @@ async function start(): Promise<EmbeddedPostgres> {
   return startEmbeddedPostgres({ dataDir, durable: true, log: (line) => lines.push(line) });
 }
 
+/** Or killed and not yet reaped: it takes signals still, and nothing else. */
+async function isDead(pid: number): Promise<boolean> {
+  if (process.platform === 'linux')
+    return !/\) [^ZX]/.test(await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => ''));
+  try {
+    process.kill(pid, 0);
+    return false;
+  } catch {
+    return true;
+  }
+}
+
 async function ask(url: string, sql: string): Promise<Record<string, unknown>[]> {
   const client = new pg.Client({ connectionString: url });
   client.on('error', () => {});
@@ -141,6 +153,8 @@ test('kill -9 of the server: the next start recovers what was committed, in spit
   const spins = "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'DO %' AND state = 'active'";
   await vi.waitFor(async () => expect(await ask(first.adminUrl(), spins)).toHaveLength(1), 10_000);
   process.kill(first.pid, 'SIGKILL');
+  // Until then it is a server like any other, which takes connections and breaks them.
+  await vi.waitFor(async () => expect(await isDead(first.pid)).toBe(true), 10_000);
 
   const second = await start();
   expect(second.reused).toBe(false);
