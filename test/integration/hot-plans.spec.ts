@@ -14,6 +14,7 @@ import {
   type Tx,
 } from '@app/persistence';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { outcomeOf } from './boundary-fixture.js';
 import { createTestDatabase } from '../support/database.js';
 import { anEvent, openDatabase, registerSubscriber, type Fixture } from '../support/fixtures.js';
 import { startPipeline, type Pipeline } from '../support/pipeline.js';
@@ -37,7 +38,9 @@ beforeAll(async () => {
   await database.hotTransaction(async (tx) => {
     await tx.query('SET LOCAL plan_cache_mode = force_generic_plan');
     await acceptRepository.insert(tx, [], [], null);
+    await recordRepository.record(tx, []);
   });
+  await road.queue.claim(64, []);
   for (let batch = 0; batch < 5; batch++)
     await road.accept.accept({
       scope: STAFF,
@@ -57,6 +60,15 @@ interface Plan {
   'Rows Removed by Filter'?: number;
   'Actual Loops': number;
   Plans?: Plan[];
+}
+
+const JOBS_READ = `SELECT sum(idx_tup_fetch + seq_tup_read)::int AS read FROM pg_stat_xact_all_tables
+  WHERE relid IN (SELECT relid FROM pg_partition_tree('pgboss.job') WHERE isleaf)`;
+
+/** Tickets that this transaction has read. */
+async function readSoFar(tx: Tx): Promise<number> {
+  const [{ read }] = await tx.query<{ read: number }>(JOBS_READ);
+  return read;
 }
 
 /** The most rows that any node of the plan touched. */
@@ -124,16 +136,37 @@ it('does not look at the queue when no ticket is to be taken back, and once when
       await acceptRepository.insert(tx, [], deliveries(place), null);
       return (await readSoFar(tx)) - before;
     });
-  const readSoFar = async (tx: Tx): Promise<number> => {
-    const [{ read }] = await tx.query<{ read: number }>(
-      `SELECT sum(idx_tup_fetch + seq_tup_read)::int AS read FROM pg_stat_xact_all_tables
-        WHERE relid IN (SELECT relid FROM pg_partition_tree('pgboss.job') WHERE isleaf)`,
-    );
-    return read;
-  };
   expect(await ticketsRead('held')).toBe(0);
   // The lane is full: all of them are held after all.
   expect(await ticketsRead('queued')).toBeLessThanOrEqual(queued);
+});
+
+it('claims and records by keys, on connections that planned while the queue was empty', async () => {
+  await database.query(
+    `INSERT INTO pgboss.job (id, name, data, group_id, priority, policy, retry_limit, expire_seconds, deletion_seconds, keep_until)
+     SELECT gen_random_uuid(), 'deliver', '{}', gen_random_uuid(), 1, 'standard', 1000000000, 600, 3600, now() + interval '1 day'
+       FROM generate_series(1, 5000)`,
+  );
+  // The one connection of claims.
+  const claims = (text: string) =>
+    database.claimQueue.executeSql(text, []) as Promise<{ rows: { read: number }[] }>;
+  await claims('BEGIN');
+  const before = (await claims(JOBS_READ)).rows[0].read;
+  expect(await road.queue.claim(64, [])).toHaveLength(64);
+  expect((await claims(JOBS_READ)).rows[0].read - before).toBeLessThan(500);
+  await claims('ROLLBACK');
+
+  const rows = await database.query('SELECT * FROM deliveries LIMIT 64');
+  const outcomes = rows.map((row) =>
+    outcomeOf(row, { retryCount: 0, endpointId: fixture.endpointIds[0] }, 'delivered'),
+  );
+  await database.hotTransaction(async (tx) => {
+    await tx.query('SET LOCAL plan_cache_mode = force_generic_plan');
+    const read = await readSoFar(tx);
+    expect(await recordRepository.record(tx, outcomes)).toHaveLength(64);
+    expect((await readSoFar(tx)) - read).toBeLessThan(500);
+    await tx.query('ROLLBACK');
+  });
 });
 
 it('loads deliveries without walking their partition', async () => {

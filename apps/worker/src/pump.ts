@@ -39,8 +39,7 @@ export interface PumpOptions {
 // Due retries announce themselves to nobody: they are found by asking.
 const POLL_MS = 500;
 // A claim takes more of one endpoint than it has slots only up to this; the surplus is parked here.
-const CLAIM_SIZES = [256, 192, 128, 96, 64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1];
-const CLAIM_MAX = CLAIM_SIZES[0];
+const CLAIM_MAX = 256;
 // With few free slots it pays to wait for more: one claim of forty costs what one of two does. Idle, nothing waits.
 const FEW_SLOTS_MAX = 32;
 const GATHER_MS = 2;
@@ -200,7 +199,7 @@ export class Pump {
 
   /** Answers whether there may be more of the kind. */
   private async claim(plan: ClaimPlan, except: string[]): Promise<boolean> {
-    const max = claimSize(plan.max);
+    const max = Math.min(plan.max, CLAIM_MAX);
     const retry = plan.priorityMax === 0;
     const claimedAtMs = this.clock.now().getTime();
     const tickets = (await this.queue.claim(max, except, plan)).map((ticket) => ({
@@ -510,11 +509,6 @@ export class Pump {
       };
     });
   }
-}
-
-/** Of a few sizes: a claim's size is a part of its text, and each text is planned once. */
-function claimSize(max: number): number {
-  return CLAIM_SIZES.find((size) => size <= max) ?? 1;
 }
 
 /** A ticket with its rows. */

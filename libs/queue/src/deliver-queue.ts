@@ -141,7 +141,7 @@ export class DeliverQueue {
         priority: ticket.priority,
         ...(ticket.inSeconds ? { startAfter: `${ticket.inSeconds} seconds` as unknown as number } : {}),
       })),
-      { db: tx.queue },
+      { db: tx.queuePrepared('queue_insert') },
     );
     if (options.notify && tickets.some((ticket) => !ticket.inSeconds)) await this.notify(tx, 'tickets');
   }
