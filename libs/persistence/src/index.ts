@@ -1,4 +1,5 @@
 export { ApiKeysRepository, type KnownKey, type ListedKey, type NewKey } from './api-keys.repository.js';
+export { arrayOf } from './array-of.js';
 export {
   accessTokensRepository,
   type KnownToken,
