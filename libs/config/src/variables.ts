@@ -245,7 +245,7 @@ export const VARIABLES = {
   },
   WORKER_CONCURRENCY_PER_HOST: {
     kind: 'integer',
-    default: 128,
+    default: 64,
     min: 1,
     max: 4096,
     about: 'Of these, to one host and port at most, whoever its endpoints belong to.',
