@@ -2,10 +2,10 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 /**
  * The queue's own table keeps what its statements read (docs/adr/0014): its key, the order of claiming (i11), what is
- * completed (i16, always empty) and, new, what is active, for supervision. The others are pg-boss's for features that this
- * queue does not use (singletons, flows, groups' concurrency, upserts, its dashboard), and each claim wrote into four of
- * them. The foreign keys asked for the one row of `pgboss.queue` once for each ticket; what they prevent, deleting the
- * queue, nobody does.
+ * completed (i16, always empty); new is an index of what is active, for supervision. The others are pg-boss's for features
+ * that this queue does not use (singletons, flows, groups' concurrency, upserts, its dashboard), and each claim wrote into
+ * three of them. The foreign keys asked for the one row of `pgboss.queue` once for each ticket; what they prevent, deleting
+ * the queue, nobody does.
  */
 const UNREAD = ['i4', 'i7', 'i9', 'i12', 'i13', 'i14', 'i15', 'i17'];
 

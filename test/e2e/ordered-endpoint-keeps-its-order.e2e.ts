@@ -66,14 +66,15 @@ it('with eight workers, random failures and kills nothing is inverted and nothin
   const killedAt: number[] = [];
   for (let kill = 0; kill < KILLS; kill++) {
     const seen = (await receiver.journal()).length;
-    await receiver.waitFor(seen + 20);
+    // A killed worker may have had the turns of all keys: then nothing comes until its claims have run out.
+    await receiver.waitFor(seen + 20, { timeoutMs: 30_000 });
     await posthorn.workers[kill].stop('SIGKILL');
     killedAt.push(Date.now());
   }
   await tables.until(
     `SELECT count(*) FILTER (WHERE status = 'delivered') = ${EVENTS} AS ok FROM deliveries`,
     [],
-    50_000,
+    60_000,
   );
   const tookMs = Date.now() - startedAt;
 
@@ -98,8 +99,8 @@ it('with eight workers, random failures and kills nothing is inverted and nothin
   await tables.until('SELECT count(*) = 0 AS ok FROM ordering_keys', [], 15_000);
   await expectDoctorClean(posthorn.databaseUrl);
   tell('ordered', { tookMs, requests: journal.length, failures, cutByKills: cut });
-  expect(tookMs).toBeLessThan(60_000);
-}, 90_000);
+  expect(tookMs).toBeLessThan(75_000);
+}, 120_000);
 
 /** The receiver answers each request ANSWER_MS after its head. Answers how many requests of others a killed worker left open. */
 function expectNoOverlap(own: JournalEntry[], nth: Map<string, number>, killedAt: number[]): number {

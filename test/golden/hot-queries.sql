@@ -180,7 +180,7 @@ WITH input AS (
   b.first_byte_ms, b.total_ms, b.status_code, b.attempt_failure, b.failure_detail, b.note, b.remote_address,
   b.response_headers, b.response_body, b.response_encoding, coalesce(b.response_truncated, false), $34, b.response_sealed
   FROM before b WHERE b.is_there AND b.attempt_id IS NOT NULL)
-  SELECT id, applied, over, old_place AS "oldPlace", n FROM before WHERE is_there;
+  SELECT id, applied, old_place AS "oldPlace", n FROM before WHERE is_there;
 
 -- ordering_settle
 WITH change AS (SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[]) AS c (endpoint_id, key, delivery_id, state)),

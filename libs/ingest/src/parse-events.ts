@@ -100,7 +100,7 @@ function eventAt(
   traceparent: string | null,
 ): ParsedEvent | Problem {
   if (!isObject(value)) return invalid([{ pointer, detail: 'must be an object' }]);
-  // What has nothing unusual in it, nearly all of it, is spared the walk over the rules: a fifth of a batch's time here.
+  // What has nothing unusual in it, nearly all of it, is spared the walk over the rules: 13 % of an api's time.
   const dto = isPlainlyRight(value) ? value : checked(value, pointer);
   if (dto instanceof Problem) return dto;
 

@@ -193,10 +193,10 @@ export const acceptRepository = {
    * Writes the events and their deliveries, takes places in the lanes, and wakes the pumps at commit with `notice`. The tickets of
    * `queued` deliveries are inserted already: those of the few that find their lane full after all are taken back.
    * Lanes are locked in order of their id, and last: the commit follows at once. (jsonb as a hash table: the hot
-   * connections join by loops only, and a batch may make a hundred thousand deliveries. The queue is
-   * looked at only when a ticket is to be taken back, and once: as a join the planner, who takes the queue for empty,
-   * walked over all of it for every group, 18 of 19 ms with 2,560 tickets in it.) Under the lane's lock each
-   * critical ones go before the lane's backlog, as many again as its window; each
+   * connections join by loops only, and a batch may make a hundred thousand deliveries. The queue is looked at only when a
+   * ticket is to be taken back, and once: as a join the planner, who takes the queue for empty, walked over all of it for
+   * every group, 18 of 19 ms with 2,560 tickets in it.) Under the lane's lock critical ones go before the lane's backlog, as
+   * many again as its window; each
    * delivery gets its number in the order of acceptance: what ordered endpoints go by, whatever the clocks of two apis say.
    */
   async insert(tx: Tx, events: NewEvent[], deliveries: NewDelivery[], notice: string | null): Promise<void> {

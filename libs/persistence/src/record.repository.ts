@@ -61,8 +61,6 @@ export interface OutcomeRecord {
 export interface RecordedOutcome {
   id: string;
   applied: boolean;
-  /** The delivery had ended already, so whatever ticket it has is to go. */
-  over: boolean;
   oldPlace: 'queued' | 'held' | 'waiting' | null;
   /** The number of the attempt, when one was made. */
   n: number;
@@ -187,7 +185,7 @@ export const recordRepository = {
                 b.first_byte_ms, b.total_ms, b.status_code, b.attempt_failure, b.failure_detail, b.note, b.remote_address,
                 b.response_headers, b.response_body, b.response_encoding, coalesce(b.response_truncated, false), $34, b.response_sealed
            FROM before b WHERE b.is_there AND b.attempt_id IS NOT NULL)
-       SELECT id, applied, over, old_place AS "oldPlace", n FROM before WHERE is_there`,
+       SELECT id, applied, old_place AS "oldPlace", n FROM before WHERE is_there`,
       [
         arrayOf(outcomes.map((o) => o.deliveryId)),
         arrayOf(outcomes.map((o) => o.subscriberId)),
@@ -275,7 +273,8 @@ export const recordRepository = {
 
   /**
    * Locks held deliveries that wait for nobody: the critical ones of each lane, the oldest of the others, the newest of them.
-   * The last two may be the same ones; the newest are looked for only when the oldest has waited for a minute. Those that somebody else has locked are left out.
+   * The last two may be the same ones; the newest are looked for only when the oldest has waited for a minute. Those that
+   * somebody else has locked are left out.
    */
   async pickHeld(
     tx: Tx,
