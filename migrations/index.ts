@@ -12,6 +12,7 @@ import { ProtectTables1795478400011 } from './1795478400011-protect-tables.js';
 import { QueueIndexes1795564800012 } from './1795564800012-queue-indexes.js';
 import { Lists1795651200014 } from './1795651200014-lists.js';
 import { ShortLocks1795651200015 } from './1795651200015-short-locks.js';
+import { ReplayCounts1795651200018 } from './1795651200018-replay-counts.js';
 
 /** In the order in which they run. An explicit array: a glob would also find what was renamed or half built. */
 export const MIGRATIONS = [
@@ -29,4 +30,5 @@ export const MIGRATIONS = [
   QueueIndexes1795564800012,
   Lists1795651200014,
   ShortLocks1795651200015,
+  ReplayCounts1795651200018,
 ];

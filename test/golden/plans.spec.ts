@@ -111,7 +111,29 @@ it('each combination of filters of a list walks its one index, in the days that 
             }
 });
 
-function indexOf(filter: { status?: string; subscriberId?: string; endpointId?: string; failure?: string }): string {
+it('so do the batches of a replay and its count, oldest first', async () => {
+  const [subscriberId, endpointId] = ids(7);
+  const window = { since: daysAgo(2), until: daysAgo(1) };
+  const of = <T>(value: T): (T | null)[] => [null, value];
+  for (const status of ['delivered', 'failed', 'cancelled'] as const)
+    for (const subscriber of of(subscriberId))
+      for (const endpoint of of(endpointId))
+        for (const eventType of of('a.rare')) {
+          const filter = { status, subscriberId: subscriber, endpointId: endpoint, eventType, ...window };
+          const batch = { ...filter, createdAt: new Date(), afterId: uuidFloor(window.since.getTime() + 1000) };
+          for (const read of [
+            (reader: sql.Database) => sql.replaysRepository.nextBatch(reader, STAFF, batch as never, 500),
+            (reader: sql.Database) => sql.replaysRepository.countMatching(reader, STAFF, filter, null),
+          ]) {
+            const text = await listed(read);
+            expect(await shapeOf(text), JSON.stringify(filter)).toBe(`deliveries by ${indexOf(filter)}`);
+            const plan = JSON.stringify(await planOf(text));
+            for (const day of DAYS) expect(plan.includes(dayName(day))).toBe(day === 2);
+          }
+        }
+});
+
+function indexOf(filter: { status?: string; subscriberId?: string | null; endpointId?: string | null; failure?: string }): string {
   const failed = filter.status === 'failed';
   if (filter.endpointId) return failed ? 'deliveries_failed_endpoint' : 'deliveries_endpoint';
   if (filter.subscriberId) return failed ? 'deliveries_failed' : 'deliveries_subscriber';
@@ -237,8 +259,8 @@ async function allStatements(): Promise<Statement[]> {
     'endpoints of a subscriber': () => sql.endpointsRepository.list(on, STAFF, subscriberId, { limit: 50 }),
     'endpoints missed': () => sql.endpointsRepository.missed(tx, subscriberId, endpointId, daysAgo(1), 1000),
     'subscribers list': () => sql.subscribersRepository.list(on, STAFF, { limit: 50 }),
-    'replay count': () => sql.replaysRepository.countMatching(on, STAFF, replay, 1000),
-    'replay batch': () => sql.replaysRepository.nextBatch(tx, STAFF, { ...replay, createdAt: new Date() } as never, 500),
+    'replay count': () => sql.replaysRepository.countMatching(on, STAFF, replay, null),
+    'replay batch': () => sql.replaysRepository.nextBatch(on, STAFF, { ...replay, createdAt: new Date() } as never, 500),
     'event deliveries': () => sql.deliveriesOfEvent(on, STAFF, eventId, span, 500),
     'event counts': () => sql.countDeliveriesOfEvents(on, STAFF, [eventId], span),
   };

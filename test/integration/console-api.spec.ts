@@ -150,7 +150,10 @@ describe('sending again', () => {
     };
     const ask = { ...span, endpoint: endpoint.id, eventType: 'invoice.paid' };
     const dry = await call('POST', '/v1/replays', { ...ask, dryRun: true });
-    expect([dry.status, dry.body]).toEqual([202, { id: null, matched: 5, alreadyRunning: false }]);
+    expect([dry.status, dry.body]).toEqual([
+      202,
+      { id: null, matched: 5, countedTo: null, alreadyRunning: false },
+    ]);
     const started = await call('POST', '/v1/replays', ask);
     expect(started.body).toMatchObject({
       id: expect.stringMatching(/^rpl_/),

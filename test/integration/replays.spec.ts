@@ -67,6 +67,7 @@ describe('a replay', () => {
     expect(await start(ask({ subscriberId: customer.subscriberId, dryRun: true }))).toEqual({
       id: null,
       matched: 3,
+      countedTo: null,
       alreadyRunning: false,
     });
     expect(await bench.database.query('SELECT 1 AS one FROM replays')).toEqual([]);
@@ -78,7 +79,7 @@ describe('a replay', () => {
     const customer = await failed(25);
     const { id, matched } = await start(ask({ subscriberId: customer.subscriberId }));
     expect(matched).toBe(25);
-    expect(await runOnce()).toMatchObject({ resent: 10, done: false });
+    expect(await runOnce()).toMatchObject({ resent: 10, state: 'running' });
     expect(await show(id)).toMatchObject({
       state: 'running',
       matched: 25,

@@ -24,7 +24,6 @@ import {
   type PageRequest,
   type Reader,
 } from '@app/persistence';
-import { boundedRead } from './bounded-read.js';
 import { explainDelivery } from './explain-delivery.js';
 import { showTransition } from './lane-transition.js';
 import { nextAttemptOf } from './next-attempt.js';
@@ -53,7 +52,7 @@ export class ReadDeliveries {
 
   /** Newest first, one more than `limit` when there are more. */
   async list(scope: Scope, filter: DeliveryFilter, page: PageRequest): Promise<Listed<DeliveryDto>> {
-    const { rows, lookedTo } = await boundedRead(() => listDeliveries(this.database, scope, filter, page));
+    const { rows, lookedTo } = await listDeliveries(this.database, scope, filter, page);
     const shown = await showDeliveries(this.database, rows);
     return { rows: shown.map((item, at) => ({ key: rows[at].id, item })), lookedTo };
   }

@@ -12,7 +12,6 @@ import {
   type EventStatusRow,
   type PageRequest,
 } from '@app/persistence';
-import { boundedRead } from './bounded-read.js';
 import { showDeliveries, type Listed } from './read-deliveries.js';
 
 const HOUR_MS = 3_600_000;
@@ -23,7 +22,7 @@ export class ReadEvents {
 
   /** Newest first, one more than `limit` when there are more. */
   async list(scope: Scope, filter: EventFilter, page: PageRequest): Promise<Listed<EventDto>> {
-    const { rows, lookedTo } = await boundedRead(() => listEvents(this.database, scope, filter, page));
+    const { rows, lookedTo } = await listEvents(this.database, scope, filter, page);
     const counts = await this.countsOf(scope, rows);
     return { rows: rows.map((row) => ({ key: row.id, item: showEvent(row, counts.get(row.id)) })), lookedTo };
   }

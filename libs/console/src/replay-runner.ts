@@ -1,6 +1,7 @@
 import { STAFF, type Scope } from '@app/contracts';
-import { replaysRepository, type Database, type ReplayRow } from '@app/persistence';
+import { replaysRepository, type Database, type ReplayRow, type ReplayState } from '@app/persistence';
 import { resendDeliveries, type ResendQueue } from './resend-deliveries.js';
+import { REPLAY_MATCHED_MAX } from './start-replay.js';
 
 // A transaction of some 50 ms: short beside a lock timeout, and a crash repeats no more than this.
 const REPLAY_BATCH = 500;
@@ -10,12 +11,13 @@ export interface ReplayRound {
   replayId: string;
   resent: number;
   skipped: number;
-  done: boolean;
+  state: ReplayState;
 }
 
 /**
- * Moves replays on, a batch per call, in any number of workers. Where it is, is written with what it has moved: after
- * kill -9 the next runner begins at the first delivery that was not moved. Lanes hold what they have no room for, so a
+ * Moves replays on, a batch per call, in any number of workers: of a bounded number of deliveries that it looks at those that
+ * match, often none. Where it is, is written with what it has moved: after kill -9 the next runner begins at the first delivery
+ * that was not looked at. Lanes hold what they have no room for, so a
  * hundred thousand of one endpoint stand in nobody's way.
  */
 export class ReplayRunner {
@@ -23,6 +25,7 @@ export class ReplayRunner {
     private readonly database: Database,
     private readonly queue: ResendQueue,
     private readonly batch = REPLAY_BATCH,
+    private readonly movedMax = REPLAY_MATCHED_MAX,
   ) {}
 
   /** One batch of the running replay that has waited longest; null when there is none that is free. */
@@ -44,7 +47,7 @@ export class ReplayRunner {
       if (!replay) return null;
       onClaim(replay.id);
       const scope = scopeOf(replay);
-      const ids = await replaysRepository.nextBatch(tx, scope, replay, this.batch);
+      const { ids, lookedTo } = await replaysRepository.nextBatch(tx, scope, replay, this.batch);
       const outcomes = await resendDeliveries(tx, this.queue, scope, {
         ids,
         trigger: 'replay',
@@ -54,10 +57,16 @@ export class ReplayRunner {
       });
       let resent = 0;
       for (const { result } of outcomes.values()) if (result === 'queued' || result === 'held') resent++;
-      const step = { resent, skipped: ids.length - resent, done: ids.length < this.batch };
-      await replaysRepository.advance(tx, { id: replay.id, afterId: ids.at(-1) ?? null, ...step });
-      return { replayId: replay.id, ...step };
+      const step = { resent, skipped: ids.length - resent };
+      const state = lookedTo === null ? 'done' : this.mayGoOn(replay, ids.length) ? 'running' : 'cancelled';
+      await replaysRepository.advance(tx, { id: replay.id, afterId: lookedTo, ...step, state });
+      return { replayId: replay.id, ...step, state };
     });
+  }
+
+  /** One that was counted is not too large; of another it shows here. */
+  private mayGoOn(replay: ReplayRow, moved: number): boolean {
+    return replay.countedTo === null || replay.resent + replay.skipped + moved < this.movedMax;
   }
 }
 

@@ -1,5 +1,5 @@
 import { Problem, type ReplayDto, type Scope } from '@app/contracts';
-import { toPublicId } from '@app/domain';
+import { toPublicId, uuidTimeMs } from '@app/domain';
 import {
   replaysRepository,
   type Database,
@@ -49,10 +49,19 @@ function showReplay(row: ReplayRow | undefined): ReplayDto {
       until,
     },
     matched: row.matched,
+    // In the end it has looked at all.
+    countedTo: row.state === 'done' ? null : row.countedTo,
+    lookedTo: lookedTo(row),
     resent: row.resent,
     skipped: row.skipped,
     createdAt: row.createdAt,
     updatedAt: row.updatedAt,
     finishedAt: row.finishedAt,
   };
+}
+
+/** How far it is, also where nothing matches for long. */
+function lookedTo({ state, afterId, until }: ReplayRow): Date | null {
+  if (state === 'done') return until;
+  return afterId === null ? null : new Date(uuidTimeMs(afterId));
 }

@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto';
 import { boundTo, Problem, REPLAY_DAYS_MAX, type Scope, type StartedReplayDto } from '@app/contracts';
-import { newId, toPublicId, type Clock, type Random } from '@app/domain';
-import { replaysRepository, type ReplayFilter, type Tx } from '@app/persistence';
-import { boundedRead } from './bounded-read.js';
+import { newId, toPublicId, uuidTimeMs, type Clock, type Random } from '@app/domain';
+import { replaysRepository, type ReplayFilter, type ReplayRow, type Tx } from '@app/persistence';
 
 const DAY_MS = 24 * 3_600_000;
 // Ten times what support is expected to move at once; beyond it somebody has left out a filter.
-const REPLAY_MATCHED_MAX = 1_000_000;
+export const REPLAY_MATCHED_MAX = 1_000_000;
+// A person waits for the answer. Enough for a million that match; of few among many it is told how far the count has come.
+const COUNT_MS_MAX = 3000;
 
 /** What is asked for: `until` as it was said, also when it lies ahead. */
 export interface ReplayRequest extends ReplayFilter {
@@ -29,22 +30,37 @@ export class StartReplay {
     const running = dryRun ? undefined : await replaysRepository.findRunning(tx, fingerprint);
     if (running) return alreadyRunning(running);
 
-    const matched = await boundedRead(() =>
-      replaysRepository.countMatching(tx, scope, filter, REPLAY_MATCHED_MAX),
-    );
-    if (matched > REPLAY_MATCHED_MAX)
-      throw new Problem('limit_reached', 'A replay moves at most a million deliveries. Narrow it.', {
-        limit: REPLAY_MATCHED_MAX,
-      });
-    if (dryRun) return { id: null, matched, alreadyRunning: false };
+    const counted = await this.count(tx, scope, filter);
+    if (dryRun) return { id: null, ...counted, alreadyRunning: false };
 
     const id = newId(this.clock.now().getTime(), this.random);
-    const replay = await replaysRepository.insert(tx, { ...filter, id, matched, fingerprint });
-    if (replay) return { id: toPublicId('rpl', replay.id), matched: replay.matched, alreadyRunning: false };
+    const replay = await replaysRepository.insert(tx, { ...filter, id, ...counted, fingerprint });
+    if (replay) return { id: toPublicId('rpl', replay.id), ...counted, alreadyRunning: false };
     const other = await replaysRepository.findRunning(tx, fingerprint);
     // It ended in the moment between the two statements, and with it what was to be done.
     if (!other) throw new Problem('conflict', 'The same replay has just ended. Ask again to start another.');
     return alreadyRunning(other);
+  }
+
+  /** All that match, or those before an instant: what few match of very many cannot be counted while somebody waits. */
+  private async count(
+    tx: Tx,
+    scope: Scope,
+    filter: ReplayFilter,
+  ): Promise<Pick<ReplayRow, 'matched' | 'countedTo'>> {
+    const endsAtMs = this.clock.now().getTime() + COUNT_MS_MAX;
+    let matched = 0;
+    let after: string | null = null;
+    do {
+      const part = await replaysRepository.countMatching(tx, scope, filter, after);
+      matched += part.matched;
+      after = part.lookedTo;
+      if (matched > REPLAY_MATCHED_MAX)
+        throw new Problem('limit_reached', 'A replay moves at most a million deliveries. Narrow it.', {
+          limit: REPLAY_MATCHED_MAX,
+        });
+    } while (after !== null && this.clock.now().getTime() < endsAtMs);
+    return { matched, countedTo: after === null ? null : new Date(uuidTimeMs(after)) };
   }
 
   /** The span with its end at now, at the latest: what is published later is no business of a replay. */
@@ -83,8 +99,8 @@ function fingerprintOf(scope: Scope, filter: ReplayFilter): Buffer {
   return createHash('sha256').update(JSON.stringify(canonical)).digest();
 }
 
-function alreadyRunning(replay: { id: string; matched: number }): StartedReplayDto {
-  return { id: toPublicId('rpl', replay.id), matched: replay.matched, alreadyRunning: true };
+function alreadyRunning({ id, matched, countedTo }: ReplayRow): StartedReplayDto {
+  return { id: toPublicId('rpl', id), matched, countedTo, alreadyRunning: true };
 }
 
 function refuse(pointer: string, detail: string, limit?: number): Problem {

@@ -76,6 +76,14 @@ export class Tx {
     return (await this.run({ name, text, values })).rows as T[];
   }
 
+  /** As Database.list. What follows in this transaction is planned as it was before; when it fails nothing follows. */
+  async list<T extends object = Row>(text: string, values: unknown[]): Promise<T[]> {
+    await this.run(PLAN_AS_LIST);
+    const { rows } = await this.run(text, values);
+    await this.run(PLAN_AS_BEFORE);
+    return rows as T[];
+  }
+
   /**
    * Sends one statement after the other and then COMMIT, without waiting for any answer in between: what they lock is
    * locked only while the server works, not while this process comes round to send the next. (Measured: T1 and T2
@@ -139,14 +147,19 @@ const CLAIM_PLANNER = `${HOT_PLANNER} -c enable_sort=off`;
  * A list walks one index in its order, whatever the statistics say, so that it reads what it shows. (Measured on 1.5 million
  * deliveries: else it sorted all that matched, and went through everybody's rows for an endpoint that has a fortieth of them.)
  */
-const LIST_PLANNER = [
-  'enable_seqscan = off',
-  'enable_bitmapscan = off',
-  'enable_sort = off',
-  'random_page_cost = 1',
-]
-  .map((setting) => `; SET LOCAL ${setting}`)
-  .join('');
+const LIST_PLANNER = {
+  enable_seqscan: 'off',
+  enable_bitmapscan: 'off',
+  enable_sort: 'off',
+  random_page_cost: '1',
+};
+const PLAN_AS_LIST = Object.entries(LIST_PLANNER)
+  .map(([setting, value]) => `SET LOCAL ${setting} = ${value}`)
+  .join('; ');
+/** As the connection was opened with. */
+const PLAN_AS_BEFORE = Object.keys(LIST_PLANNER)
+  .map((setting) => `SET LOCAL ${setting} = DEFAULT`)
+  .join('; ');
 
 const IDLE_MS = 600_000;
 
@@ -283,7 +296,7 @@ export class Database {
   async list<T extends object = Row>(text: string, values: unknown[]): Promise<T[]> {
     // Sent whole, as `single` does, which takes a pool in pipeline mode: the api's are, and lists of others are rare.
     const pool = this.scoped ? this.pool : this.hotPool;
-    return (await this.single(pool, { text, values }, LIST_PLANNER)).rows as T[];
+    return (await this.single(pool, { text, values }, `; ${PLAN_AS_LIST}`)).rows as T[];
   }
 
   /** Whose rows are asked for, where that matters; undefined outside every scope, where the api sees none. */

@@ -57,10 +57,10 @@ export async function listEvents(
     .add('e.subscriber_id', '=', filter.subscriberId)
     .within('e.id', filter.since, filter.until)
     .add('e.id', '<', page.after)
-    .addRest('type', filter.type);
+    .addRest('type', '=', filter.type);
   return lookedOf(
     await reader.list<EventStatusRow & LookEnd>(
-      `${boundedPage('events e', EVENT_COLUMNS, predicates, page)}
+      `${boundedPage('events e', EVENT_COLUMNS, predicates, page.limit + 1)}
        SELECT p.*, look."lookedTo" FROM look LEFT JOIN page p ON true ORDER BY p.id DESC`,
       predicates.values,
     ),

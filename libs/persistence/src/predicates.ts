@@ -24,8 +24,9 @@ export class Predicates {
   }
 
   /** A predicate that no index of the list serves: looked at in `rest`, row by row, of a bounded number of rows. */
-  addRest(column: string, value: unknown): this {
-    if (value !== undefined && value !== null) this.restParts.push(`${column} = ${this.parameter(value)}`);
+  addRest(column: string, operator: Operator, value: unknown): this {
+    if (value !== undefined && value !== null)
+      this.restParts.push(`${column} ${operator} ${this.parameter(value)}`);
     return this;
   }
 

@@ -1,7 +1,15 @@
 import type { Scope } from '@app/contracts';
 import type { Database, Tx } from './database.js';
 import { Predicates } from './predicates.js';
-import { deliveryPredicates, type DeliveryFilter, type PageRequest, type Reader } from './status.queries.js';
+import {
+  boundedPage,
+  deliveryWalk,
+  type DeliveryFilter,
+  type ListReader,
+  type LookEnd,
+  type PageRequest,
+  type Reader,
+} from './status.queries.js';
 
 export type ReplayState = 'running' | 'done' | 'cancelled';
 
@@ -20,39 +28,63 @@ export interface ReplayRow extends ReplayFilter {
   id: string;
   state: ReplayState;
   matched: number;
+  /** Before which instant they were counted when it was started, so that there may be more; null when all were. */
+  countedTo: Date | null;
   resent: number;
   skipped: number;
-  /** The last delivery that was looked at. */
+  /** The last delivery that was looked at: the next batch begins after it. */
   afterId: string | null;
   createdAt: Date;
   updatedAt: Date;
   finishedAt: Date | null;
 }
 
+// Counting has no batch to end with the first that match, so a statement may be larger.
+const COUNTED_AT_ONCE_MAX = 5000;
+
+export interface ReplayBatch {
+  ids: string[];
+  /** After which delivery the next batch begins; null when this was the last. */
+  lookedTo: string | null;
+}
+
+/** What `deliveryWalk` and a replay ask of a row that no index tells. */
+const LOOKED_COLUMNS = `d.id, d.status, d.event_type AS "eventType", d.updated_at AS "updatedAt"`;
+
 const COLUMNS = `r.id, r.subscriber_id AS "subscriberId", r.endpoint_id AS "endpointId", r.event_type AS "eventType",
-  r.status, r.since, r.until, r.state, r.matched, r.resent, r.skipped, r.after_id AS "afterId",
+  r.status, r.since, r.until, r.state, r.matched, r.counted_to AS "countedTo", r.resent, r.skipped, r.after_id AS "afterId",
   r.created_at AS "createdAt", r.updated_at AS "updatedAt", r.finished_at AS "finishedAt"`;
 
 export const replaysRepository = {
-  /** How many deliveries a replay would move; stops counting above `max`. */
-  async countMatching(reader: Reader, scope: Scope, filter: ReplayFilter, max: number): Promise<number> {
-    const predicates = deliveryPredicates(scope, asDeliveryFilter(filter));
-    const [row] = await reader.query<{ n: number }>(
-      `SELECT count(*)::int AS n FROM (SELECT 1 FROM deliveries d ${predicates.where}
-        LIMIT ${predicates.parameter(max + 1)}) m`,
+  /** How many a replay would move of a bounded number of deliveries, from the oldest on or after where the last count ended. */
+  async countMatching(
+    reader: ListReader,
+    scope: Scope,
+    filter: ReplayFilter,
+    after: string | null,
+  ): Promise<LookEnd & { matched: number }> {
+    const predicates = deliveryWalk(scope, asDeliveryFilter(filter)).add('d.id', '>', after);
+    const { where, rest } = predicates;
+    // Where an index tells it all, its entries are enough.
+    const columns = rest ? LOOKED_COLUMNS : 'd.id';
+    const [counted] = await reader.list<LookEnd & { matched: number }>(
+      `WITH looked AS MATERIALIZED (SELECT ${columns} FROM deliveries d ${where} ORDER BY d.id LIMIT ${COUNTED_AT_ONCE_MAX})
+       SELECT (SELECT count(*)::int FROM looked ${rest}) AS matched,
+              (SELECT id FROM looked OFFSET ${COUNTED_AT_ONCE_MAX - 1} LIMIT 1) AS "lookedTo"`,
       predicates.values,
     );
-    return row.n;
+    return counted;
   },
 
   /** Answers the new replay, or undefined when one with this fingerprint runs already. Waits for one being started. */
   async insert(
     tx: Tx,
-    replay: ReplayFilter & { id: string; matched: number; fingerprint: Buffer },
+    replay: ReplayFilter & Pick<ReplayRow, 'id' | 'matched' | 'countedTo'> & { fingerprint: Buffer },
   ): Promise<ReplayRow | undefined> {
     const [row] = await tx.query<ReplayRow>(
-      `INSERT INTO replays AS r (id, subscriber_id, endpoint_id, event_type, status, since, until, matched, fingerprint)
-       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+      `INSERT INTO replays AS r (id, subscriber_id, endpoint_id, event_type, status, since, until, matched, fingerprint,
+                                 counted_to)
+       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
        ON CONFLICT (fingerprint) WHERE state = 'running' DO NOTHING RETURNING ${COLUMNS}`,
       [
         replay.id,
@@ -64,6 +96,7 @@ export const replaysRepository = {
         replay.until,
         replay.matched,
         replay.fingerprint,
+        replay.countedTo,
       ],
     );
     return row;
@@ -139,34 +172,37 @@ export const replaysRepository = {
     return rows.length;
   },
 
-  /** The next deliveries of a replay, oldest first. What changed since it began is not its business any more. */
-  async nextBatch(tx: Tx, scope: Scope, replay: ReplayRow, max: number): Promise<string[]> {
-    const predicates = deliveryPredicates(scope, asDeliveryFilter(replay))
+  /**
+   * The next deliveries of a replay, oldest first, of a bounded number that are looked at: there may be none and yet more to come.
+   * What changed since it began is not its business any more.
+   */
+  async nextBatch(reader: ListReader, scope: Scope, replay: ReplayRow, max: number): Promise<ReplayBatch> {
+    const predicates = deliveryWalk(scope, asDeliveryFilter(replay))
       .add('d.id', '>', replay.afterId)
-      .add('d.updated_at', '<', replay.createdAt);
-    const rows = await tx.query<{ id: string }>(
-      `SELECT d.id FROM deliveries d ${predicates.where} ORDER BY d.id LIMIT ${predicates.parameter(max)}`,
+      .addRest('"updatedAt"', '<', replay.createdAt);
+    const [{ ids, lookedTo }] = await reader.list<LookEnd & { ids: string[] }>(
+      `${boundedPage('deliveries d', LOOKED_COLUMNS, predicates, max, 'ASC')}
+       SELECT ARRAY(SELECT id FROM page ORDER BY id)::text[] AS ids, look."lookedTo" FROM look`,
       predicates.values,
     );
-    return rows.map((row) => row.id);
+    return { ids, lookedTo: ids.length < max ? lookedTo : ids[max - 1] };
   },
 
   /**
    * Records a batch with the deliveries that it moved. At the end, those that matched at first and had moved on by
    * themselves count as skipped, and those whose end was just being committed when it was counted as matched: in the
-   * end matched = resent + skipped.
+   * end matched = resent + skipped, and all of them are counted.
    */
   async advance(
     tx: Tx,
-    step: { id: string; afterId: string | null; resent: number; skipped: number; done: boolean },
+    step: { id: string; afterId: string | null; resent: number; skipped: number; state: ReplayState },
   ): Promise<void> {
     await tx.query(
       `UPDATE replays SET after_id = coalesce($2, after_id), resent = resent + $3, matched = greatest(matched, resent + $3 + skipped + $4),
-              skipped = CASE WHEN $5 THEN greatest(skipped + $4, matched - resent - $3) ELSE skipped + $4 END,
-              state = CASE WHEN $5 THEN 'done' ELSE state END,
-              finished_at = CASE WHEN $5 THEN now() END, updated_at = now()
+              skipped = CASE $5 WHEN 'done' THEN greatest(skipped + $4, matched - resent - $3) ELSE skipped + $4 END,
+              state = $5, finished_at = CASE WHEN $5 <> 'running' THEN now() END, updated_at = now()
         WHERE id = $1`,
-      [step.id, step.afterId, step.resent, step.skipped, step.done],
+      [step.id, step.afterId, step.resent, step.skipped, step.state],
     );
   },
 };

@@ -71,19 +71,30 @@ const DELIVERY_COLUMNS = `d.id, d.subscriber_id AS "subscriberId", d.event_id AS
   d.due_because AS "dueBecause", d.cancel_reason AS "cancelReason", d.replay_id AS "replayId",
   d.created_at AS "createdAt", d.updated_at AS "updatedAt", d.finished_at AS "finishedAt"`;
 
-/** The predicates of a filter, shared by the list and by replays: a replay moves what the list shows. */
-export function deliveryPredicates(scope: Scope, filter: DeliveryFilter): Predicates {
-  return new Predicates(scope, 'd.subscriber_id')
-    .add('d.subscriber_id', '=', filter.subscriberId)
-    .add('d.endpoint_id', '=', filter.endpointId)
-    .add('d.status', '=', filter.status)
-    .add('d.event_type', '=', filter.eventType)
-    .add('d.failure', '=', filter.failure)
-    .within('d.id', filter.since, filter.until);
+/**
+ * A filter as the walk along one index, shared by the list and by replays: a replay moves what the list shows. The index is
+ * deliveries_failed_endpoint, _failed, _failed_class or _failed_all for what failed, else deliveries_endpoint, deliveries_subscriber
+ * or the key. What it cannot tell is looked at row by row: the rest, of columns named as in DeliveryStatusRow.
+ */
+export function deliveryWalk(scope: Scope, filter: DeliveryFilter): Predicates {
+  const { endpointId, subscriberId, failure, status } = filter;
+  // An endpoint's deliveries are one subscriber's: only its own index is to be walked, not both and what they share.
+  const owner = endpointId === undefined ? 'd.subscriber_id' : 'coalesce(d.subscriber_id, d.id)';
+  const byClass = failure !== undefined && (endpointId ?? subscriberId ?? boundTo(scope)) == null;
+  const byFailed = status === 'failed' && !byClass;
+  return new Predicates(scope, owner)
+    .add(owner, '=', subscriberId)
+    .add('d.endpoint_id', '=', endpointId)
+    .add('d.status', '=', byFailed ? status : undefined)
+    .add('d.failure', '=', byClass ? failure : undefined)
+    .within('d.id', filter.since, filter.until)
+    .addRest('status', '=', byFailed ? undefined : status)
+    .addRest('failure', '=', byClass ? undefined : failure)
+    .addRest('"eventType"', '=', filter.eventType);
 }
 
 /**
- * How many rows one page looks through: a filter that matches nothing must not read a year of history. Measured on
+ * How many rows one page, and one batch of a replay, looks through: a filter that matches nothing must not read a year of history. Measured on
  * 1.5 million deliveries in 31 days: 250 ms and 43,000 pages of the table without, 10 ms with (docs/adr/0016).
  */
 export const LOOKED_AT_MAX = 5000;
@@ -94,34 +105,17 @@ export interface Looked<Row> {
   lookedTo: string | null;
 }
 
-/**
- * Each list walks one index, newest first: deliveries_failed_endpoint, _failed, _failed_class or _failed_all for what failed,
- * else deliveries_endpoint, deliveries_subscriber or the key. What that index cannot tell is looked at row by row.
- */
+/** Newest first: see deliveryWalk. */
 export async function listDeliveries(
   reader: ListReader,
   scope: Scope,
   filter: DeliveryFilter,
   page: PageRequest,
 ): Promise<Looked<DeliveryStatusRow>> {
-  const { endpointId, subscriberId, failure, status } = filter;
-  // An endpoint's deliveries are one subscriber's: only its own index is to be walked, not both and what they share.
-  const owner = endpointId === undefined ? 'd.subscriber_id' : 'coalesce(d.subscriber_id, d.id)';
-  const byClass = failure !== undefined && (endpointId ?? subscriberId ?? boundTo(scope)) == null;
-  const byFailed = status === 'failed' && !byClass;
-  const predicates = new Predicates(scope, owner)
-    .add(owner, '=', subscriberId)
-    .add('d.endpoint_id', '=', endpointId)
-    .add('d.status', '=', byFailed ? status : undefined)
-    .add('d.failure', '=', byClass ? failure : undefined)
-    .within('d.id', filter.since, filter.until)
-    .add('d.id', '<', page.after)
-    .addRest('status', byFailed ? undefined : status)
-    .addRest('failure', byClass ? undefined : failure)
-    .addRest('"eventType"', filter.eventType);
+  const predicates = deliveryWalk(scope, filter).add('d.id', '<', page.after);
   return lookedOf(
     await reader.list<DeliveryStatusRow & LookEnd>(
-      `${boundedPage('deliveries d', DELIVERY_COLUMNS, predicates, page)}
+      `${boundedPage('deliveries d', DELIVERY_COLUMNS, predicates, page.limit + 1)}
        SELECT p.*, ${LANE_COLUMNS}, look."lookedTo" FROM look LEFT JOIN page p ON true ${LANE_JOIN} ORDER BY p.id DESC`,
       predicates.values,
     ),
@@ -134,21 +128,23 @@ export interface LookEnd {
 }
 
 /**
- * `looked`: the newest rows by the predicates that an index serves, read only as far as `page` asks, and no further than so
- * many. `page`: of those what the rest lets through. `look`: where a page that is not full stopped looking. In one statement: in
- * another one rows that were resent meanwhile would have moved the end over some that nobody has looked at.
+ * `looked`: the first rows, from the newest or the oldest on, by the predicates that an index serves, read only as far as `page`
+ * asks, and no further than so many. `page`: of those what the rest lets through. `look`: where a page that is not full stopped
+ * looking. In one statement: in another one rows that were resent meanwhile would have moved the end over some that nobody has
+ * looked at.
  */
 export function boundedPage(
   from: string,
   columns: string,
   predicates: Predicates,
-  page: PageRequest,
+  rowsMax: number,
+  order: 'DESC' | 'ASC' = 'DESC',
 ): string {
   const { where, rest } = predicates;
-  const rows = predicates.parameter(page.limit + 1);
+  const rows = predicates.parameter(rowsMax);
   return `WITH looked AS MATERIALIZED (
-      SELECT ${columns} FROM ${from} ${where} ORDER BY ${from.split(' ')[1]}.id DESC LIMIT ${rest ? LOOKED_AT_MAX : rows}),
-    page AS MATERIALIZED (SELECT * FROM looked ${rest} ORDER BY id DESC LIMIT ${rows}),
+      SELECT ${columns} FROM ${from} ${where} ORDER BY ${from.split(' ')[1]}.id ${order} LIMIT ${rest ? LOOKED_AT_MAX : rows}),
+    page AS MATERIALIZED (SELECT * FROM looked ${rest} ORDER BY id ${order} LIMIT ${rows}),
     look AS (SELECT CASE WHEN (SELECT count(*) FROM page) < ${rows}
                          THEN (SELECT id FROM looked OFFSET ${LOOKED_AT_MAX - 1} LIMIT 1) END AS "lookedTo")`;
 }

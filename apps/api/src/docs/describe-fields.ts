@@ -65,7 +65,8 @@ const FIELDS: Record<string, string> = {
   'DeliveryCounts.delivered': 'Answered 2xx.',
   'DeliveryCounts.failed': 'Given up.',
   'DeliveryCounts.cancelled': 'Ended without success by a disabled or deleted endpoint, or by hand.',
-  'Replay.state': '`running` until all is resent, or until it is cancelled.',
+  'Replay.state':
+    '`running` until all is resent, or until it is cancelled: by you, or by itself, when what it matches could not be counted at its start and turns out to be more than a million.',
   'ReplayFilters.subscriber': 'Only of this subscriber; null for all.',
   'ReplayFilters.endpoint': 'Only to this endpoint; null for all.',
   'ReplayFilters.eventType': 'Only of this type; null for all.',

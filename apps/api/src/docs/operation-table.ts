@@ -553,7 +553,7 @@ Answer 2xx within its \`timeoutSeconds\`; the headers and the signature are desc
     id: 'startReplay',
     answer: 'The replay runs in the background; a dry run only counts.',
     about:
-      'Count first, then send the same body without `dryRun`, and follow it at `GET /v1/replays/{replay}`.',
+      'Count first, then send the same body without `dryRun`, and follow it at `GET /v1/replays/{replay}`. Where few match of very many, `countedTo` says how far the count came in the seconds that it may take; a replay that is started then looks through all the same.',
     bodies: {
       'Count what failed on a day': {
         subscriber: 'acme-corp',
@@ -578,7 +578,8 @@ Answer 2xx within its \`timeoutSeconds\`; the headers and the signature are desc
   'replays.get': {
     id: 'getReplay',
     answer: 'The replay and how far it is.',
-    about: '`matched`, `resent` and `skipped` are its progress.',
+    about:
+      '`matched`, `resent` and `skipped` are its progress; `lookedTo` is, where nothing matches for long.',
   },
   'replays.cancel': { id: 'cancelReplay', answer: 'The replay as it ended.' },
 

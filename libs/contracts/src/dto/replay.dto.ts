@@ -74,10 +74,17 @@ export class StartedReplayDto {
   id: string | null;
 
   /**
-   * How many deliveries match.
+   * How many deliveries match; at least so many when `countedTo` says an instant.
    * @example 1042
    */
   matched: number;
+
+  /**
+   * Null when all that match are counted. Where few match of very many, counting ends after some seconds: the deliveries that were
+   * created before this instant are counted.
+   * @example null
+   */
+  countedTo: Date | null;
 
   /**
    * The same replay was running already; this is it, and nothing was added.
@@ -113,10 +120,22 @@ export class ReplayDto {
   filters: ReplayFiltersDto;
 
   /**
-   * Deliveries that matched when it was started.
+   * Deliveries that matched when it was started; at least so many when `countedTo` says an instant.
    * @example 1042
    */
   matched: number;
+
+  /**
+   * Null when all that match are counted, as they are once it is done; else those that were created before this instant.
+   * @example null
+   */
+  countedTo: Date | null;
+
+  /**
+   * It has come to the deliveries that were created at this instant; null before its first step.
+   * @example "2026-11-22T17:12:00.000Z"
+   */
+  lookedTo: Date | null;
 
   /**
    * Made pending again so far.
