@@ -22,12 +22,11 @@ const NO_TRANSITION: NewLaneTransition = {
 /** The statements of T1, the pump and T2, as they are sent. A change here is a change of the hot path. */
 it('the hot queries are the golden file', async () => {
   const sent = new Map<string, string>();
-  const recorder = {
-    prepared: (name: string, text: string) => {
-      sent.set(name, text.replaceAll(/\n {6,}/g, '\n  '));
-      return Promise.resolve([]);
-    },
+  const prepared = (name: string, text: string) => {
+    sent.set(name, text.replaceAll(/\n {6,}/g, '\n  '));
+    return Promise.resolve([]);
   };
+  const recorder = { prepared, preparedCells: prepared };
   const tx = recorder as unknown as Tx;
   await acceptRepository.resolveSubscribers(tx, [], []);
   await acceptRepository.resolveEventTypes(tx, []);

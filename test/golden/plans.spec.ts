@@ -60,7 +60,7 @@ afterAll(async () => {
 
 it('every prepared statement of the sources is looked at here', () => {
   const named = [...sources('libs'), ...sources('apps')].flatMap((file) =>
-    [...readFileSync(file, 'utf8').matchAll(/\bprepared(?:<[^(]*?>)?\(\s*'([a-z0-9_]+)'/g)].map(([, name]) => name),
+    [...readFileSync(file, 'utf8').matchAll(/\bprepared(?:Cells)?(?:<[^(]*?>)?\(\s*'([a-z0-9_]+)'/g)].map(([, name]) => name),
   );
   expect(named.length).toBeGreaterThan(20);
   const seen = statements.map(({ label }) => label);
@@ -159,8 +159,10 @@ function asked(claim?: (text: string, values: unknown[]) => Promise<unknown>): s
     if (claim && text.includes('FOR UPDATE OF j SKIP LOCKED')) return claim(text, values).then(() => ({ rows: [] }));
     return { rows: await database.query(text, values) };
   };
+  const prepared = (name: string, text: string) => add(name, 'hot', text, null);
   return {
-    prepared: (name: string, text: string) => add(name, 'hot', text, null),
+    prepared,
+    preparedCells: prepared,
     query: (text: string, values: unknown[]) => add(current, 'plain', text, values),
     list: (text: string, values: unknown[]) => add(current, 'list', text, [...values]),
     queue: { executeSql },

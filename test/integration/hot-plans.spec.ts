@@ -75,22 +75,20 @@ async function readSoFar(tx: Tx): Promise<number> {
 async function rowsTouched(send: (tx: Tx) => Promise<unknown>, on = database): Promise<number> {
   let touched = 0;
   await on.hotTransaction(async (tx) => {
-    const explaining = {
-      prepared: async (_: string, text: string, values: unknown[]) => {
-        const [row] = await tx.query<{ 'QUERY PLAN': { Plan: Plan }[] }>(
-          `EXPLAIN (ANALYZE, FORMAT JSON) ${text}`,
-          values,
-        );
-        const look = (plan: Plan): void => {
-          const each = plan['Actual Rows'] + (plan['Rows Removed by Filter'] ?? 0);
-          touched = Math.max(touched, each * plan['Actual Loops']);
-          plan.Plans?.forEach(look);
-        };
-        look(row['QUERY PLAN'][0].Plan);
-        return [];
-      },
+    const prepared = async (_: string, text: string, values: unknown[]) => {
+      const [row] = await tx.query<{ 'QUERY PLAN': { Plan: Plan }[] }>(
+        `EXPLAIN (ANALYZE, FORMAT JSON) ${text}`,
+        values,
+      );
+      const look = (plan: Plan): void => {
+        const each = plan['Actual Rows'] + (plan['Rows Removed by Filter'] ?? 0);
+        touched = Math.max(touched, each * plan['Actual Loops']);
+        plan.Plans?.forEach(look);
+      };
+      look(row['QUERY PLAN'][0].Plan);
+      return [];
     };
-    await send(explaining as unknown as Tx);
+    await send({ prepared, preparedCells: prepared } as unknown as Tx);
   });
   return touched;
 }

@@ -143,6 +143,7 @@ export class RecordOutcomes {
     );
     const byId = new Map(rows.map((row) => [row.id, row]));
     for (const outcome of group) this.tell(outcome, byId.get(outcome.deliveryId));
+    this.countAttempts(group);
     // These outcomes are written, whatever becomes of what follows from them: loops make up for what fails.
     await this.follow(group, byId, lanes).catch((error: unknown) =>
       this.logger.warn({ err: error, lanes: lanes.length }, 'promotion.failed'),
@@ -255,13 +256,24 @@ export class RecordOutcomes {
     return false;
   }
 
+  /** By group: labels are checked and hashed each time. */
+  private countAttempts(group: FinishedTicket[]): void {
+    const counts = new Map<string, number>();
+    for (const { attempt } of group) {
+      if (!attempt) continue;
+      const failure = attempt.failure ?? 'none';
+      counts.set(failure, (counts.get(failure) ?? 0) + 1);
+    }
+    for (const [failure, n] of counts)
+      this.metrics.attempts.inc({ status: failure === 'none' ? 'delivered' : 'failed', failure }, n);
+  }
+
   private tell(outcome: FinishedTicket, row: RecordedOutcome | undefined): void {
     const { attempt, next } = outcome;
     if (!attempt) return;
     const late = row?.applied !== true;
     if (late) this.metrics.lateOutcomes.inc();
     this.counts.count(outcome.endpointId, outcome.subscriberId, attempt);
-    this.metrics.attempts.inc({ status: attempt.status, failure: attempt.failure ?? 'none' });
     this.metrics.attemptSeconds.observe(attempt.totalMs / 1000);
     if (!this.logger.isLevelEnabled('info')) return;
     this.logger.info(

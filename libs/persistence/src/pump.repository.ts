@@ -1,5 +1,7 @@
 import type { LaneState, RateLimit, RetryPolicyInput, Trigger } from '@app/domain';
 import type { DataKey, Place } from '@app/sealing';
+import { arrayOf } from './array-of.js';
+import { bytesOf, instantOf, isTrue, type Cells } from './cells.js';
 import type { Database } from './database.js';
 import { headersAt, secretAt } from './endpoints.repository.js';
 import { dataAt } from './sealed-payloads.js';
@@ -34,7 +36,8 @@ export interface DeliveryForAttempt {
   faults: number;
   /** Attempts on record in all. */
   attempts: number;
-  dueAt: Date;
+  /** Null when it is over. */
+  dueAt: Date | null;
   /** Its event is stored sealed, and so are the responses of its attempts, with this. */
   dataKey: DataKey | null;
   /** Its event was sealed with a key that is destroyed: the subscriber was deleted. */
@@ -92,38 +95,14 @@ type EndpointStored = Omit<EndpointForAttempt, 'credentials' | 'privateKeys' | '
     sealedSecrets: (Buffer | null)[];
   };
 
-interface DeliveryRow {
-  id: string;
-  subscriber_id: string;
-  event_id: string;
-  endpoint_id: string;
-  status: string;
-  trigger: DeliveryForAttempt['trigger'];
-  ticket: number;
-  tries: number;
-  faults: number;
-  attempts: number;
-  due_at: Date;
-  critical: boolean;
-  ordering_key: string | null;
-  age_seconds: number;
-  retry_policy: RetryPolicyInput | null;
-  type: string | null;
-  version: string;
-  data: string | null;
-  data_sealed: Buffer | null;
-  kek_id: string | null;
-  wrapped: Buffer | null;
-  occurred_at: Date;
-  traceparent: string | null;
-}
+const EVENT_AT = 15;
 
 /** What the pump reads before a round of attempts: two statements, side by side, whatever the number of jobs. */
 export class PumpRepository {
   constructor(private readonly database: Database) {}
 
   async loadDeliveries(ids: string[]): Promise<DeliveryForAttempt[]> {
-    const rows = await this.database.prepared<DeliveryRow>(
+    const rows = await this.database.preparedCells(
       'pump_deliveries',
       `SELECT d.id, d.subscriber_id, d.event_id, d.endpoint_id, d.status, d.trigger, d.ticket, d.tries, d.faults, d.attempts,
               d.due_at, d.critical, d.ordering_key, extract(epoch FROM now() - d.run_at)::float8 AS age_seconds, t.retry_policy, e.type, e.version, e.data, e.occurred_at, e.traceparent,
@@ -133,41 +112,63 @@ export class PumpRepository {
          JOIN deliveries d ON d.id = j.id
          LEFT JOIN events e ON e.id = d.event_id AND e.subscriber_id = d.subscriber_id
          LEFT JOIN event_types t ON t.name = d.event_type`,
-      [ids],
+      [arrayOf(ids)],
     );
-    return rows.map((row) => ({
-      id: row.id,
-      subscriberId: row.subscriber_id,
-      eventId: row.event_id,
-      endpointId: row.endpoint_id,
-      status: row.status,
-      trigger: row.trigger,
-      ticket: row.ticket,
-      tries: row.tries,
-      faults: row.faults,
-      attempts: row.attempts,
-      dueAt: row.due_at,
-      critical: row.critical,
-      orderingKey: row.ordering_key,
-      ageSeconds: row.age_seconds,
-      retryPolicy: row.retry_policy,
-      ...this.eventOf(row),
-    }));
+    return rows.map((cells) => this.deliveryOf(cells));
+  }
+
+  private deliveryOf(cells: Cells): DeliveryForAttempt {
+    // In the order of the SELECT above; the event's follow.
+    const [id, subscriberId, eventId, endpointId, status, trigger, ticket, tries, faults, attempts] = cells;
+    const [dueAt, critical, orderingKey, ageSeconds, retryPolicy] = cells.slice(10, EVENT_AT);
+    const { event, dataKey, destroyed, unreadable } = this.eventOf(
+      subscriberId!,
+      eventId!,
+      cells.slice(EVENT_AT),
+    );
+    return {
+      id: id!,
+      subscriberId: subscriberId!,
+      eventId: eventId!,
+      endpointId: endpointId!,
+      status: status!,
+      trigger: trigger as Trigger,
+      ticket: Number(ticket),
+      tries: Number(tries),
+      faults: Number(faults),
+      attempts: Number(attempts),
+      dueAt: dueAt === null ? null : instantOf(dueAt),
+      critical: isTrue(critical),
+      orderingKey,
+      ageSeconds: Number(ageSeconds),
+      retryPolicy: retryPolicy === null ? null : (JSON.parse(retryPolicy) as RetryPolicyInput),
+      event,
+      dataKey,
+      destroyed,
+      unreadable,
+    };
   }
 
   /** One that does not open spoils no other. */
   private eventOf(
-    row: DeliveryRow,
+    subscriberId: string,
+    eventId: string,
+    [type, version, data, occurredAt, traceparent, sealed, kekId, wrapped]: Cells,
   ): Pick<DeliveryForAttempt, 'event' | 'dataKey' | 'destroyed' | 'unreadable'> {
     const state = { dataKey: null, destroyed: false, unreadable: false };
-    if (row.type === null) return { ...state, event: null };
-    const { type, version, data_sealed: sealed, kek_id: kekId, wrapped, traceparent } = row;
-    const event = { type, version, data: row.data ?? '', occurredAt: row.occurred_at, traceparent };
+    if (type === null) return { ...state, event: null };
+    const event = {
+      type,
+      version: version!,
+      data: data ?? '',
+      occurredAt: instantOf(occurredAt!),
+      traceparent,
+    };
     if (sealed === null) return { ...state, event };
     if (kekId === null || wrapped === null) return { ...state, event, destroyed: true };
     try {
-      const dataKey = this.database.vault.unwrap({ subscriberId: row.subscriber_id, kekId, wrapped });
-      return { ...state, event: { ...event, data: dataKey.open(dataAt(row.event_id), sealed) }, dataKey };
+      const dataKey = this.database.vault.unwrap({ subscriberId, kekId, wrapped: bytesOf(wrapped) });
+      return { ...state, event: { ...event, data: dataKey.open(dataAt(eventId), bytesOf(sealed)) }, dataKey };
     } catch {
       return { ...state, event, unreadable: true };
     }
@@ -195,7 +196,7 @@ export class PumpRepository {
                       array_agg(k.secret_sealed ORDER BY k.id DESC) AS sealed
                  FROM endpoint_secrets k WHERE k.endpoint_id = e.id AND (k.expires_at IS NULL OR k.expires_at > now())) k
         WHERE e.id = ANY($1::uuid[])`,
-      [ids],
+      [arrayOf(ids)],
     );
     return new Map(rows.map((row) => [row.id, this.open(row)]));
   }

@@ -1,6 +1,7 @@
 import { DELIVER_QUEUE } from '@app/contracts';
 import type { Trigger } from '@app/domain';
 import { arrayOf } from './array-of.js';
+import { instantOf, isTrue } from './cells.js';
 import type { Tx } from './database.js';
 
 /** One request that was made, as the attempts table keeps it. */
@@ -108,12 +109,12 @@ export const recordRepository = {
     const given = [arrayOf(ids)];
     await Promise.all([
       // The bounds prune: for an array alone every day's index is asked.
-      tx.prepared(
+      tx.preparedCells(
         'record_lock',
         'SELECT 1 FROM deliveries WHERE id = ANY($1::uuid[]) AND id >= $2::uuid AND id <= $3::uuid ORDER BY id FOR UPDATE',
         [...given, ...boundsOf(ids)],
       ),
-      tx.prepared(
+      tx.preparedCells(
         'record_lock_jobs',
         `SELECT 1 FROM pgboss.job WHERE name = '${DELIVER_QUEUE}' AND id = ANY($1::uuid[]) ORDER BY id FOR UPDATE`,
         given,
@@ -129,7 +130,7 @@ export const recordRepository = {
    * marked late, and changes nothing else: it burns no try. The claimed job of a delivery that is over or gone ends, too.
    */
   async record(tx: Tx, outcomes: OutcomeRecord[]): Promise<RecordedOutcome[]> {
-    return tx.prepared<RecordedOutcome>(
+    const rows = await tx.preparedCells(
       'record_outcomes',
       `WITH input AS (
          SELECT * FROM unnest(
@@ -223,6 +224,12 @@ export const recordRepository = {
         outcomes[0]?.worker ?? null,
       ],
     );
+    return rows.map(([id, applied, oldPlace, n]) => ({
+      id: id!,
+      applied: isTrue(applied),
+      oldPlace: oldPlace as RecordedOutcome['oldPlace'],
+      n: Number(n),
+    }));
   },
 
   /**
@@ -280,7 +287,7 @@ export const recordRepository = {
     tx: Tx,
     room: { endpointId: string; promote: number }[],
   ): Promise<{ critical: HeldDelivery[]; oldest: HeldDelivery[]; newest: HeldDelivery[] }> {
-    const rows = await tx.prepared<HeldDelivery & { newest: boolean }>(
+    const cells = await tx.preparedCells(
       'record_pick_held',
       `SELECT p.id, p.endpoint_id AS "endpointId", p.due_at AS "dueAt", p.trigger, p.critical, p.newest
          FROM unnest($1::uuid[], $2::int[]) AS r (endpoint_id, n) CROSS JOIN LATERAL (
@@ -301,6 +308,14 @@ export const recordRepository = {
               ORDER BY d.due_at DESC, d.id DESC LIMIT r.n / 2 FOR UPDATE SKIP LOCKED) newest) p`,
       [room.map((r) => r.endpointId), room.map((r) => r.promote)],
     );
+    const rows = cells.map(([id, endpointId, dueAt, trigger, critical, newest]) => ({
+      id: id!,
+      endpointId: endpointId!,
+      dueAt: instantOf(dueAt!),
+      trigger: trigger as Trigger,
+      critical: isTrue(critical),
+      newest: isTrue(newest),
+    }));
     return {
       critical: rows.filter((row) => row.critical),
       oldest: rows.filter((row) => !row.critical && !row.newest),
@@ -326,7 +341,7 @@ export const recordRepository = {
       'record_give_places',
       `UPDATE deliveries SET place = 'queued', ticket = ticket + 1, due_at = now(), due_because = NULL, updated_at = now()
         WHERE id = ANY($1::uuid[]) AND id >= $2::uuid AND id <= $3::uuid`,
-      [ids, ...boundsOf(ids)],
+      [arrayOf(ids), ...boundsOf(ids)],
     );
   },
 

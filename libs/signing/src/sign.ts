@@ -1,4 +1,4 @@
-import { createHmac, sign as signEd25519, type KeyObject } from 'node:crypto';
+import { createHmac, createSecretKey, sign as signEd25519, type Hmac, type KeyObject } from 'node:crypto';
 import { isPrivateKey, parsePrivateKey, publicJwk, publicKeyOf } from './ed25519.js';
 import { parseSecret } from './secrets.js';
 
@@ -28,9 +28,9 @@ export function sign({ id, timestamp, body, secrets }: SignInput): string {
     const key = keyOf(secret);
     const signature =
       key.version === 'v1'
-        ? hmac(key.bytes, id, timestamp, body)
-        : signEd25519(null, signedContent(id, timestamp, body), key.privateKey);
-    header += `${header === '' ? '' : ' '}${key.version},${signature.toString('base64')}`;
+        ? hmac(key.secretKey, id, timestamp, body).digest('base64')
+        : signEd25519(null, signedContent(id, timestamp, body), key.privateKey).toString('base64');
+    header += `${header === '' ? '' : ' '}${key.version},${signature}`;
   }
   return header;
 }
@@ -43,9 +43,9 @@ export function keyIdsOf(secrets: readonly string[]): string[] {
   });
 }
 
-/** Over `id.timestamp.body`, without copying the body. */
-export function hmac(key: Buffer, id: string, timestamp: number, body: string | Buffer): Buffer {
-  return createHmac('sha256', key).update(`${id}.${timestamp}.`).update(body).digest();
+/** Over `id.timestamp.body`, without copying the body; the caller says in which form it wants the digest. */
+export function hmac(key: Buffer | KeyObject, id: string, timestamp: number, body: string | Buffer): Hmac {
+  return createHmac('sha256', key).update(`${id}.${timestamp}.`).update(body);
 }
 
 /** The bytes that ed25519 signs: it reads them twice, so they have to be there whole. */
@@ -54,7 +54,7 @@ export function signedContent(id: string, timestamp: number, body: string | Buff
 }
 
 type Key =
-  | { readonly version: 'v1'; readonly bytes: Buffer }
+  | { readonly version: 'v1'; readonly secretKey: KeyObject }
   | { readonly version: 'v1a'; readonly privateKey: KeyObject; readonly kid: string };
 
 // The same secret signs thousands of attempts in a row. Bounded, and dropped whole when full: a worker serving more
@@ -67,7 +67,7 @@ function keyOf(secret: string): Key {
   if (key === undefined) {
     key = isPrivateKey(secret)
       ? { version: 'v1a', privateKey: parsePrivateKey(secret), kid: publicJwk(publicKeyOf(secret)).kid }
-      : { version: 'v1', bytes: parseSecret(secret) };
+      : { version: 'v1', secretKey: createSecretKey(parseSecret(secret)) };
     if (keys.size >= KEYS_MAX) keys.clear();
     keys.set(secret, key);
   }

@@ -66,7 +66,7 @@ function matchesSecret(
   body: string | Buffer,
   list: readonly string[],
 ): boolean {
-  const expected = hmac(parseSecret(secret), id, timestamp, body);
+  const expected = hmac(parseSecret(secret), id, timestamp, body).digest();
   let matched = false;
   for (const given of signaturesOf('v1', list))
     if (given.length === expected.length && timingSafeEqual(given, expected)) matched = true;
