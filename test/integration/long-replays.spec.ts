@@ -4,10 +4,10 @@
  * is asked for and however little matches; where it is, is kept; the replay ends, with each that matched made pending once.
  */
 import 'reflect-metadata';
-import { STAFF } from '@app/contracts';
+import { STAFF, type Scope } from '@app/contracts';
 import { ReplayRunner, Replays, StartReplay, type ReplayRequest, type ReplayRound } from '@app/console';
 import { fromPublicId, systemClock, systemRandom, uuidFloor, type Clock } from '@app/domain';
-import { LOOKED_AT_MAX, type Database, type Tx } from '@app/persistence';
+import { listDeliveries, LOOKED_AT_MAX, type Database, type Tx } from '@app/persistence';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createTestDatabase } from '../support/database.js';
 import { openDatabase, registerSubscriber, type Fixture } from '../support/fixtures.js';
@@ -74,7 +74,7 @@ beforeEach(async () => {
   await database.query('DELETE FROM pgboss.job WHERE id = ANY($1)', [RARE_IDS]);
   await database.query(
     `UPDATE deliveries SET status = 'cancelled', place = NULL, due_at = NULL, cancel_reason = 'by_staff', event_type = 'thing.happened',
-            failure = NULL, gave_up = NULL, finished_at = now(), updated_at = now() WHERE id = ANY($1)`,
+            failure = NULL, gave_up = NULL, finished_at = now(), updated_at = now() - interval '1 second' WHERE id = ANY($1)`,
     [RARE_IDS],
   );
 });
@@ -94,18 +94,20 @@ function ask(overrides: Partial<ReplayRequest>): ReplayRequest {
   };
 }
 
+/** Rows of deliveries that this transaction has read, and some of those before it. */
+async function readSoFar(tx: Tx): Promise<number> {
+  const [sum] = await tx.query<{ read: number }>(
+    `SELECT sum(idx_tup_fetch + seq_tup_read)::int AS read FROM pg_stat_xact_all_tables
+      WHERE relid IN (SELECT relid FROM pg_partition_tree('deliveries') WHERE isleaf)`,
+  );
+  return sum.read;
+}
+
 /** Each round is of a new runner, as after a kill -9; with the rows of deliveries that its transaction read. */
 async function runToEnd(): Promise<(ReplayRound & { read: number })[]> {
   const rounds: (ReplayRound & { read: number })[] = [];
   for (;;) {
     let read = 0;
-    const readSoFar = async (tx: Tx): Promise<number> => {
-      const [sum] = await tx.query<{ read: number }>(
-        `SELECT sum(idx_tup_fetch + seq_tup_read)::int AS read FROM pg_stat_xact_all_tables
-          WHERE relid IN (SELECT relid FROM pg_partition_tree('deliveries') WHERE isleaf)`,
-      );
-      return sum.read;
-    };
     const counting = {
       query: database.query.bind(database),
       transaction: <T>(work: (tx: Tx) => Promise<T>) =>
@@ -212,6 +214,26 @@ describe('a replay of few among many', () => {
       ]);
       while ((await new ReplayRunner(database, road.queue, 1, countedTo ? 2 : 1).runOnce()) !== null);
       expect(await show(id)).toMatchObject(wanted);
+    }
+  });
+
+  it('of an endpoint of somebody else reads nothing, and neither does a list', async () => {
+    const other = await registerSubscriber(database, []);
+    const bound: Scope = { kind: 'subscriber', subscriberId: other.subscriberId };
+    const [endpointId] = customer.endpointIds;
+    for (const [scope, subscriberId] of [
+      [STAFF, other.subscriberId],
+      [bound, null],
+    ] as const) {
+      const request = ask({ endpointId, subscriberId });
+      await database.transaction(async (tx) => {
+        const before = await readSoFar(tx);
+        expect(await startReplay.start(tx, scope, request)).toMatchObject({ matched: 0 });
+        const filter = { endpointId, subscriberId: subscriberId ?? undefined };
+        expect((await listDeliveries(tx, scope, filter, { limit: 50 })).rows).toEqual([]);
+        expect((await readSoFar(tx)) - before).toBe(0);
+      });
+      expect(await runToEnd()).toMatchObject([{ state: 'done', read: 0 }]);
     }
   });
 

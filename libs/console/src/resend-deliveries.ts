@@ -40,6 +40,8 @@ export async function resendDeliveries(
   request: ResendRequest,
 ): Promise<Map<string, ResendOutcome>> {
   const outcomes = new Map<string, ResendOutcome>();
+  // A look of a replay that found none: it is most of them where few match, and planning these statements was two thirds of its time.
+  if (request.ids.length === 0) return outcomes;
   const locked: LockedDelivery[] = [];
   for (const delivery of await resendRepository.lock(tx, scope, request.ids))
     if (request.only?.(delivery) ?? true) locked.push(delivery);

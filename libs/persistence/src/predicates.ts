@@ -30,6 +30,12 @@ export class Predicates {
     return this;
   }
 
+  /** Asked once and not of each row: where it is false nothing is read. It names no column of the list. */
+  once(condition: string): this {
+    this.parts.push(condition);
+    return this;
+  }
+
   any(column: string, type: 'uuid' | 'text', values: readonly string[]): this {
     this.parts.push(`${column} = ANY(${this.parameter(values)}::${type}[])`);
     return this;

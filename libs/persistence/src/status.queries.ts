@@ -82,8 +82,12 @@ export function deliveryWalk(scope: Scope, filter: DeliveryFilter): Predicates {
   const owner = endpointId === undefined ? 'd.subscriber_id' : 'coalesce(d.subscriber_id, d.id)';
   const byClass = failure !== undefined && (endpointId ?? subscriberId ?? boundTo(scope)) == null;
   const byFailed = status === 'failed' && !byClass;
-  return new Predicates(scope, owner)
-    .add(owner, '=', subscriberId)
+  const walk = new Predicates(scope, owner).add(owner, '=', subscriberId);
+  // Or an endpoint of somebody else would be walked from end to end, and nothing of it shown.
+  if (endpointId !== undefined)
+    for (const subscriber of new Set([boundTo(scope), subscriberId]))
+      if (subscriber != null) walk.once(ownership(walk.parameter(endpointId), walk.parameter(subscriber)));
+  return walk
     .add('d.endpoint_id', '=', endpointId)
     .add('d.status', '=', byFailed ? status : undefined)
     .add('d.failure', '=', byClass ? failure : undefined)
@@ -91,6 +95,10 @@ export function deliveryWalk(scope: Scope, filter: DeliveryFilter): Predicates {
     .addRest('status', '=', byFailed ? undefined : status)
     .addRest('failure', '=', byClass ? undefined : failure)
     .addRest('"eventType"', '=', filter.eventType);
+}
+
+function ownership(endpointId: string, subscriberId: string): string {
+  return `EXISTS (SELECT 1 FROM endpoints o WHERE o.id = ${endpointId} AND o.subscriber_id = ${subscriberId})`;
 }
 
 /**
