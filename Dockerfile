@@ -9,7 +9,8 @@ COPY . .
 RUN npx nest build && npm prune --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund
 
 FROM node:26-bookworm-slim
-ENV NODE_ENV=production HOST=0.0.0.0
+# The last: apps/node-options.ts.
+ENV NODE_ENV=production HOST=0.0.0.0 NODE_OPTIONS=--max-semi-space-size=16
 WORKDIR /posthorn
 COPY --from=build --chown=node:node /posthorn/package.json ./
 COPY --from=build --chown=node:node /posthorn/node_modules ./node_modules

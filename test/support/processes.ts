@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { NODE_OPTIONS } from '../../apps/node-options.js';
 import { createClient, type PosthornClient } from './client.js';
 import { TEST_KEKS } from './keks.js';
 import { leaks } from './leak-watch.js';
@@ -101,13 +102,17 @@ export function startApi({ databaseUrl, env, logFile, launch }: ProcessOptions):
     'apps/api/src/main.js',
     { ...FOR_TESTS, DATABASE_URL: databaseUrl, PORT: '0', ...env },
     logFile,
-    launch,
+    asShipped(launch),
   );
 }
 
 export function startWorker({ databaseUrl, env, logFile, launch }: ProcessOptions): Promise<RunningProcess> {
   const settings = { ...FOR_TESTS, DATABASE_URL: databaseUrl, WORKER_PORT: '0', ...env };
-  return startProcess('apps/worker/src/main.js', settings, logFile, launch);
+  return startProcess('apps/worker/src/main.js', settings, logFile, asShipped(launch));
+}
+
+function asShipped(launch: Launch = {}): Launch {
+  return { ...launch, nodeOptions: [...NODE_OPTIONS, ...(launch.nodeOptions ?? [])] };
 }
 
 /** `posthorn …`, to its end. */

@@ -1,4 +1,5 @@
 import '../../version-guard.js';
+import '../../v8-flags.js';
 import { ConfigError, loadConfig } from '@app/config';
 import { StartError } from '@app/persistence';
 import { createApi } from './create-api.js';

@@ -1,6 +1,7 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { closeSync } from 'node:fs';
 import { CliError } from '../cli-error.js';
+import { NODE_OPTIONS } from '../../../node-options.js';
 import { LogFile } from './log-file.js';
 
 export interface ProcessToRun {
@@ -74,7 +75,7 @@ export class SupervisedProcess {
     // goes. The channel: when we are killed it closes, and the child drains then, too.
     const child = fork(this.what.entry, [], {
       env: this.what.env,
-      execArgv: [],
+      execArgv: [...NODE_OPTIONS],
       detached: true,
       stdio: ['ignore', output, output, 'ipc'],
     });

@@ -1,0 +1,54 @@
+// Real: Node with what api and worker import first; Dockerfile and README.
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { promisify } from 'node:util';
+import { expect, it } from 'vitest';
+import { NODE_OPTIONS } from '../../apps/node-options.js';
+import { builtFile } from '../support/child.js';
+
+// Much that stays, then ten times as much that lives just long enough to leave the young generation: the pattern of accepting.
+const LOAD = `
+  const piece = () => Array.from({ length: 2_000 }, (_, i) => ({ i }));
+  const kept = Array.from({ length: 800 }, piece);
+  globalThis.gc();
+  const v8 = await import('node:v8');
+  const old = () => v8.getHeapSpaceStatistics().find((each) => each.space_name === 'old_space').space_used_size;
+  const passing = [];
+  let most = 0;
+  for (let n = 0; n < 8_000; n++) {
+    passing[n % 200] = piece();
+    if (n % 20 > 0) continue;
+    most = Math.max(most, old());
+    // What collects beside us asks to be let in.
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  console.log(kept.length && most);
+`;
+
+/** Of the old generation, at most. */
+async function bytesMost(...first: string[]): Promise<number> {
+  const args = ['--expose-gc', ...NODE_OPTIONS, ...first, '--input-type=module', '--eval', LOAD];
+  const { stdout } = await promisify(execFile)(process.execPath, args);
+  return Number(stdout);
+}
+
+it('what died in the old generation is collected early', async () => {
+  const early = await bytesMost('--import', `file://${builtFile('apps/v8-flags.js')}`);
+  // Half as much, where nothing else is at work; what collects beside the program falls behind where there is.
+  expect(early / (await bytesMost())).toBeLessThan(0.75);
+});
+
+it.each(['api', 'worker'])('the %s says so before it imports what it is made of', (app) => {
+  const imports = [...read(`apps/${app}/src/main.ts`).matchAll(/^import .*'(.*)';$/gm)].map(
+    ([, from]) => from,
+  );
+  expect(imports.slice(0, 2)).toEqual(['../../version-guard.js', '../../v8-flags.js']);
+});
+
+it.each(['Dockerfile', 'README.md'])('%s names the options of Node that `posthorn up` gives', (path) => {
+  expect(read(path)).toContain(`NODE_OPTIONS=${NODE_OPTIONS.join(' ')}`);
+});
+
+function read(path: string): string {
+  return readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
+}
