@@ -7,7 +7,14 @@ import 'reflect-metadata';
 import { STAFF, type Scope } from '@app/contracts';
 import { ReplayRunner, Replays, StartReplay, type ReplayRequest, type ReplayRound } from '@app/console';
 import { fromPublicId, systemClock, systemRandom, uuidFloor, type Clock } from '@app/domain';
-import { listDeliveries, LOOKED_AT_MAX, type Database, type Tx } from '@app/persistence';
+import {
+  inScopes,
+  listDeliveries,
+  LOOKED_AT_MAX,
+  replaysRepository,
+  type Database,
+  type Tx,
+} from '@app/persistence';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createTestDatabase } from '../support/database.js';
 import { openDatabase, registerSubscriber, type Fixture } from '../support/fixtures.js';
@@ -28,18 +35,20 @@ const READ_MAX = LOOKED_AT_MAX + 100;
 let database: Database;
 let road: Pipeline;
 let drop: () => Promise<void>;
+let url: string;
 let customer: Fixture;
 const startReplay = new StartReplay(systemClock, systemRandom);
 
-const startOf = (daysAgo: number): Date =>
-  new Date(Math.floor(Date.now() / DAY_MS) * DAY_MS - daysAgo * DAY_MS);
+// Once: midnight may pass.
+const TODAY_MS = Math.floor(Date.now() / DAY_MS) * DAY_MS;
+const startOf = (daysAgo: number): Date => new Date(TODAY_MS - daysAgo * DAY_MS);
 const idOf = (daysAgo: number, n: number): string =>
   `${uuidFloor(startOf(daysAgo).getTime() + n).slice(0, 14)}7000-8000-${n.toString(16).padStart(12, '0')}`;
 const RARE_IDS = RARE.map(([daysAgo, n]) => idOf(daysAgo, n));
 
 beforeAll(async () => {
   const created = await createTestDatabase();
-  drop = created.drop;
+  ({ drop, url } = created);
   database = await openDatabase(created.url);
   road = await startPipeline(database, created.url);
   customer = await registerSubscriber(database, ['https://example.com/a']);
@@ -106,22 +115,24 @@ async function readSoFar(tx: Tx): Promise<number> {
 /** Each round is of a new runner, as after a kill -9; with the rows of deliveries that its transaction read. */
 async function runToEnd(): Promise<(ReplayRound & { read: number })[]> {
   const rounds: (ReplayRound & { read: number })[] = [];
-  for (;;) {
-    let read = 0;
-    const counting = {
-      query: database.query.bind(database),
-      transaction: <T>(work: (tx: Tx) => Promise<T>) =>
-        database.transaction(async (tx) => {
-          const before = await readSoFar(tx);
-          const result = await work(tx);
-          read = (await readSoFar(tx)) - before;
-          return result;
-        }),
-    };
-    const round = await new ReplayRunner(counting as unknown as Database, road.queue).runOnce();
-    if (round === null) return rounds;
-    rounds.push({ ...round, read });
-  }
+  for (let round; (round = await runOnce()) !== null;) rounds.push(round);
+  return rounds;
+}
+
+async function runOnce(): Promise<(ReplayRound & { read: number }) | null> {
+  let read = 0;
+  const counting = {
+    query: database.query.bind(database),
+    transaction: <T>(work: (tx: Tx) => Promise<T>) =>
+      database.transaction(async (tx) => {
+        const before = await readSoFar(tx);
+        const result = await work(tx);
+        read = (await readSoFar(tx)) - before;
+        return result;
+      }),
+  };
+  const round = await new ReplayRunner(counting as unknown as Database, road.queue).runOnce();
+  return round && { ...round, read };
 }
 
 const start = (request: ReplayRequest) => database.transaction((tx) => startReplay.start(tx, STAFF, request));
@@ -185,8 +196,7 @@ describe('a replay of few among many', () => {
     expect(await start(request)).toEqual({ id, ...answer, alreadyRunning: true });
     expect(await show(id)).toMatchObject({ state: 'running', ...answer, lookedTo: null });
 
-    const runner = new ReplayRunner(database, road.queue);
-    await runner.runOnce();
+    await runOnce();
     expect(await show(id)).toMatchObject({
       ...answer,
       resent: 0,
@@ -235,6 +245,39 @@ describe('a replay of few among many', () => {
       });
       expect(await runToEnd()).toMatchObject([{ state: 'done', read: 0 }]);
     }
+  });
+
+  it('is counted in looks as short, by a customer behind the policies of the api, too', async () => {
+    const api = await openDatabase(url, 'api');
+    const bound: Scope = { kind: 'subscriber', subscriberId: customer.subscriberId };
+    await inScopes([bound], () =>
+      api.transaction(async (tx) => {
+        let before = await readSoFar(tx);
+        for (let after: string | null = null, looks = 1; ; looks++) {
+          const part = await replaysRepository.countMatching(tx, bound, ask({}), after);
+          const now = await readSoFar(tx);
+          expect(now - before).toBeLessThan(READ_MAX);
+          before = now;
+          after = part.lookedTo;
+          if (after !== null) continue;
+          expect(looks).toBe(DAYS.length + 1);
+          break;
+        }
+      }),
+    );
+    await api.close();
+  });
+
+  it('reads no further than its batch where all match', async () => {
+    await start(ask({ endpointId: customer.endpointIds[0], status: 'delivered' }));
+    await database.transaction(async (tx) => {
+      const replay = (await replaysRepository.claim(tx))!;
+      const before = await readSoFar(tx);
+      const { ids, lookedTo } = await replaysRepository.nextBatch(tx, STAFF, replay, 500);
+      expect((await readSoFar(tx)) - before).toBe(500);
+      expect(ids).toEqual(Array.from({ length: 500 }, (_, n) => idOf(4, n)));
+      expect(lookedTo).toBe(idOf(4, 499));
+    });
   });
 
   it('leaves the planner of the rest of its transaction as it was', async () => {

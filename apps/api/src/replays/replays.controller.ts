@@ -59,8 +59,8 @@ export class ReplaysController {
         dryRun: body.dryRun ?? false,
       });
       // A dry run moves nothing: that somebody counted is all there is to keep.
-      const { matched } = started;
-      const asked = body.dryRun ? { dryRun: true, matched } : { ...body, matched };
+      const counted = { matched: started.matched, countedTo: started.countedTo ?? undefined };
+      const asked = body.dryRun ? { dryRun: true, ...counted } : { ...body, ...counted };
       return {
         status: 202,
         body: started,
@@ -126,6 +126,7 @@ const REPLAY_FIELDS = [
   'until',
   'dryRun',
   'matched',
+  'countedTo',
 ];
 
 /** What is not the form of an id is no replay. */
