@@ -386,7 +386,17 @@ export class Pump {
     const counted: TicketClass | null = ticket.retry ? null : delivery.critical ? 'critical' : 'normal';
     this.retryBudget.count(endpoint.id, ticket.retry, endpoint.retryBudgetPercent);
     if (counted) this.budgets.start(counted);
-    const outcome = await this.outcomeOf(delivery, endpoint);
+    this.metrics.dueAgeSeconds.observe(
+      Math.max(0, (this.clock.now().getTime() - delivery.dueAt!.getTime()) / 1000),
+    );
+    let outcome: Outcome;
+    try {
+      outcome = this.cutShort(await this.attempts.attempt(delivery, endpoint));
+    } catch (error) {
+      // A bug of ours on this row: others go on, and it is tried again, not at once.
+      this.logger.error({ err: error, delivery: delivery.id }, 'attempt.broken');
+      outcome = BROKEN;
+    }
     if (counted) this.budgets.end(counted);
     this.end(ticket, delivery, endpoint, outcome);
   }
@@ -402,25 +412,10 @@ export class Pump {
     this.freeSlotOf(ticket);
   }
 
-  private async outcomeOf(delivery: DeliveryForAttempt, endpoint: EndpointForAttempt): Promise<Outcome> {
-    this.metrics.dueAgeSeconds.observe(
-      Math.max(0, (this.clock.now().getTime() - delivery.dueAt!.getTime()) / 1000),
-    );
-    try {
-      const outcome = await this.attempts.attempt(delivery, endpoint);
-      // We ended it, and that breaks nothing for the next worker: it need not wait as after a fault of ours.
-      const cutShort = this.graceIsOver && outcome.attempt?.failure === 'internal';
-      return cutShort ? { ...outcome, next: GIVEN_BACK.next } : outcome;
-    } catch (error) {
-      // A bug of ours on this row: others go on, and it is tried again, not at once.
-      this.logger.error({ err: error, delivery: delivery.id }, 'attempt.broken');
-      return withoutAttempt({
-        status: 'pending',
-        place: 'waiting',
-        inSeconds: 60,
-        because: 'platform_fault',
-      });
-    }
+  /** We ended it, and that breaks nothing for the next worker: it need not wait as after a fault of ours. */
+  private cutShort(outcome: Outcome): Outcome {
+    const ours = this.graceIsOver && outcome.attempt?.failure === 'internal';
+    return ours ? { ...outcome, next: GIVEN_BACK.next } : outcome;
   }
 
   private finished(
@@ -576,4 +571,10 @@ const OVER_BUDGET = withoutAttempt({
   place: 'waiting',
   inSeconds: 10,
   because: 'retry_budget',
+});
+const BROKEN = withoutAttempt({
+  status: 'pending',
+  place: 'waiting',
+  inSeconds: 60,
+  because: 'platform_fault',
 });

@@ -1,9 +1,10 @@
 import type { LaneState, RateLimit, RetryPolicyInput, Trigger } from '@app/domain';
 import type { DataKey, Place } from '@app/sealing';
 import { arrayOf } from './array-of.js';
-import { bytesOf, instantOf, isTrue, type Cells } from './cells.js';
+import { bytesOf, instantOf, isTrue, jsonOf, listOfBytes, textsOf, type Cells } from './cells.js';
 import type { Database } from './database.js';
 import { headersAt, secretAt } from './endpoints.repository.js';
+import { Generations } from './generations.js';
 import { dataAt } from './sealed-payloads.js';
 import {
   credentialsAt,
@@ -97,8 +98,18 @@ type EndpointStored = Omit<EndpointForAttempt, 'credentials' | 'privateKeys' | '
 
 const EVENT_AT = 15;
 
+// Endpoints of a worker that have something to do, of 4 KB each.
+const OPENED_MAX = 2000;
+// As the vault keeps the keys that open them: with the key of a subscriber its secrets are gone.
+const OPENED_MS = 30_000;
+
 /** What the pump reads before a round of attempts: two statements, side by side, whatever the number of jobs. */
 export class PumpRepository {
+  private readonly opened = new Generations<{ cells: Cells; endpoint: EndpointForAttempt }>(
+    OPENED_MAX,
+    OPENED_MS,
+  );
+
   constructor(private readonly database: Database) {}
 
   async loadDeliveries(ids: string[]): Promise<DeliveryForAttempt[]> {
@@ -141,7 +152,7 @@ export class PumpRepository {
       critical: isTrue(critical),
       orderingKey,
       ageSeconds: Number(ageSeconds),
-      retryPolicy: retryPolicy === null ? null : (JSON.parse(retryPolicy) as RetryPolicyInput),
+      retryPolicy: jsonOf(retryPolicy) as RetryPolicyInput | null,
       event,
       dataKey,
       destroyed,
@@ -167,15 +178,19 @@ export class PumpRepository {
     if (sealed === null) return { ...state, event };
     if (kekId === null || wrapped === null) return { ...state, event, destroyed: true };
     try {
-      const dataKey = this.database.vault.unwrap({ subscriberId, kekId, wrapped: bytesOf(wrapped) });
-      return { ...state, event: { ...event, data: dataKey.open(dataAt(eventId), bytesOf(sealed)) }, dataKey };
+      const dataKey = this.database.vault.unwrap({ subscriberId, kekId, wrapped: bytesOf(wrapped)! });
+      return {
+        ...state,
+        event: { ...event, data: dataKey.open(dataAt(eventId), bytesOf(sealed)!) },
+        dataKey,
+      };
     } catch {
       return { ...state, event, unreadable: true };
     }
   }
 
   async loadEndpoints(ids: string[]): Promise<Map<string, EndpointForAttempt>> {
-    const rows = await this.database.prepared<EndpointStored>(
+    const rows = await this.database.preparedCells(
       'pump_endpoints',
       `SELECT e.id, e.url, e.headers, e.headers_sealed AS "headersSealed", e.signatures, e.signature_headers AS "signatureHeaders",
               e.auth, e.tls, e.credentials_sealed AS "credentialsSealed", e.timeout_ms AS "timeoutMs",
@@ -198,7 +213,18 @@ export class PumpRepository {
         WHERE e.id = ANY($1::uuid[])`,
       [arrayOf(ids)],
     );
-    return new Map(rows.map((row) => [row.id, this.open(row)]));
+    return new Map(rows.map((cells) => [cells[0]!, this.endpointOf(cells)]));
+  }
+
+  /** Read anew, opened only when something has changed: that is ten times as dear, and of a lane something changes always. */
+  private endpointOf(cells: Cells): EndpointForAttempt {
+    const id = cells[0]!;
+    const known = this.opened.get(id);
+    if (known !== undefined && differOnlyInLane(known.cells, cells))
+      return { ...known.endpoint, ...laneOf(cells) };
+    const endpoint = this.open(storedOf(cells));
+    if (!endpoint.unreadable && endpoint.stopped === null) this.opened.set(id, { cells, endpoint });
+    return endpoint;
   }
 
   /** Of one that was deleted with its subscriber nothing opens, and nothing is sent to it. One bad row spoils no other. */
@@ -237,4 +263,62 @@ export class PumpRepository {
       return { ...closed, unreadable: true };
     }
   }
+}
+
+/** The columns of an endpoint's lane, by their place in the SELECT of loadEndpoints. */
+const LANE = { paused: 11, rateFactor: 16, rateReducedAt: 17, window: 21, circuit: 22, probeId: 23 };
+const LANE_PLACES: ReadonlySet<number> = new Set(Object.values(LANE));
+
+function differOnlyInLane(a: Cells, b: Cells): boolean {
+  for (let at = 0; at < a.length; at++) if (a[at] !== b[at] && !LANE_PLACES.has(at)) return false;
+  return true;
+}
+
+function laneOf(
+  cells: Cells,
+): Pick<EndpointForAttempt, 'paused' | 'rateFactor' | 'rateReducedAt' | 'window' | 'circuit' | 'probeId'> {
+  const rateReducedAt = cells[LANE.rateReducedAt];
+  return {
+    paused: isTrue(cells[LANE.paused]),
+    rateFactor: Number(cells[LANE.rateFactor]),
+    rateReducedAt: rateReducedAt === null ? null : instantOf(rateReducedAt),
+    window: Number(cells[LANE.window]),
+    circuit: cells[LANE.circuit] as LaneState['circuit'],
+    probeId: cells[LANE.probeId],
+  };
+}
+
+function storedOf(cells: Cells): EndpointStored {
+  // In the order of the SELECT of loadEndpoints; the places that are left out are the lane's.
+  const [id, url, headers, headersSealed, signatures, signatureHeaders, auth, tls, credentialsSealed] = cells;
+  const [timeoutMs, stopped, , subscriberId, retryPolicy, retryBudgetPercent, rateLimit] = cells.slice(9, 16);
+  const [orderedFailure, verification, tellsFailures] = cells.slice(18, 21);
+  const [kekId, wrapped, secretIds, secretKinds, plainSecrets, sealedSecrets] = cells.slice(24);
+  return {
+    id: id!,
+    url: url!,
+    headers: jsonOf(headers) as EndpointStored['headers'],
+    headersSealed: bytesOf(headersSealed),
+    signatures: textsOf(signatures) as SignatureKind[],
+    signatureHeaders: jsonOf(signatureHeaders) as EndpointStored['signatureHeaders'],
+    auth: jsonOf(auth) as EndpointStored['auth'],
+    tls: jsonOf(tls) as EndpointStored['tls'],
+    credentialsSealed: bytesOf(credentialsSealed),
+    timeoutMs: Number(timeoutMs),
+    stopped: stopped as EndpointStored['stopped'],
+    subscriberId: subscriberId!,
+    retryPolicy: jsonOf(retryPolicy) as RetryPolicyInput | null,
+    retryBudgetPercent: Number(retryBudgetPercent),
+    rateLimit: jsonOf(rateLimit) as EndpointStored['rateLimit'],
+    orderedFailure: orderedFailure as EndpointStored['orderedFailure'],
+    verification: verification as EndpointStored['verification'],
+    tellsFailures: isTrue(tellsFailures),
+    kekId,
+    wrapped: bytesOf(wrapped),
+    secretIds: textsOf(secretIds) as string[],
+    secretKinds: textsOf(secretKinds) as SignatureKind[],
+    plainSecrets: textsOf(plainSecrets),
+    sealedSecrets: listOfBytes(sealedSecrets),
+    ...laneOf(cells),
+  };
 }

@@ -1,4 +1,5 @@
 import { SealError, type DataKey, type Keyring, type WrappedKey } from '@app/sealing';
+import { Generations } from './generations.js';
 
 /** A Database or a Tx, as far as keys need one; neither is imported, they have a vault. */
 interface Queries {
@@ -16,21 +17,15 @@ const GENERATION_MS = 30_000;
  * found again.
  */
 export class Vault {
-  private recent = new Map<string, DataKey>();
-  private older = new Map<string, DataKey>();
-  private aging: NodeJS.Timeout | undefined;
+  private readonly unwrapped = new Generations<DataKey>(GENERATION_MAX, GENERATION_MS);
 
   constructor(private readonly keyring: Keyring | null) {}
 
   /** @throws SealError also when this process was given no KEKs */
   unwrap(row: WrappedKey): DataKey {
     const name = `${row.subscriberId} ${row.kekId} ${row.wrapped.toString('latin1')}`;
-    const known = this.recent.get(name);
-    if (known) return known;
-    const key = this.older.get(name) ?? this.keks.unwrap(row);
-    if (this.recent.size >= GENERATION_MAX) this.age();
-    this.recent.set(name, key);
-    this.aging ??= setTimeout(() => this.age(), GENERATION_MS).unref();
+    let key = this.unwrapped.get(name);
+    if (key === undefined) this.unwrapped.set(name, (key = this.keks.unwrap(row)));
     return key;
   }
 
@@ -75,12 +70,5 @@ export class Vault {
   get keks(): Keyring {
     if (this.keyring) return this.keyring;
     throw new SealError('no_keks', 'This needs POSTHORN_KEKS, or the key file that `posthorn up` has made.');
-  }
-
-  private age(): void {
-    clearTimeout(this.aging);
-    this.older = this.recent;
-    this.recent = new Map();
-    this.aging = this.older.size > 0 ? setTimeout(() => this.age(), GENERATION_MS).unref() : undefined;
   }
 }
