@@ -1,4 +1,5 @@
 import { DeliverQueue } from '@app/queue';
+import type { QueryConfig } from 'pg';
 import type { Database } from '@app/persistence';
 import { openDatabase } from '../support/fixtures.js';
 import type { FaultContext } from './fault-context.js';
@@ -18,20 +19,23 @@ const CLAIMS = 7;
 export async function claimCost(context: FaultContext): Promise<{ pages: number; ms: number }> {
   const database = await openDatabase(context.databaseUrl);
   const seen: { pages: number; ms: number }[] = [];
-  const claims = database.claimQueue;
-  const explaining: Database['claimQueue'] = {
-    async executeSql(text, values) {
+  const { claims } = database;
+  const explaining = {
+    async query({ text, values }: QueryConfig) {
       // One connection serves all claims of a process, so these three are on it.
-      await claims.executeSql('BEGIN');
-      const { rows } = await claims.executeSql(`EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ${text}`, values);
-      await claims.executeSql('ROLLBACK');
-      const [explained] = (rows[0] as { 'QUERY PLAN': Explained[] })['QUERY PLAN'];
+      await claims.query('BEGIN');
+      const { rows } = await claims.query<{ 'QUERY PLAN': Explained[] }>(
+        `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ${text}`,
+        values,
+      );
+      await claims.query('ROLLBACK');
+      const [explained] = rows[0]['QUERY PLAN'];
       const pages = explained.Plan['Shared Hit Blocks'] + explained.Plan['Shared Read Blocks'];
       seen.push({ pages, ms: explained['Execution Time'] });
       return { rows: [] };
     },
   };
-  const queue = new DeliverQueue({ queue: database.queue, claimQueue: explaining } as unknown as Database, {
+  const queue = new DeliverQueue({ queue: database.queue, claims: explaining } as unknown as Database, {
     supervise: false,
     on: () => undefined,
   });

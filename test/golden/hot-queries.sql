@@ -93,10 +93,10 @@ SELECT d.id, d.subscriber_id, d.event_id, d.endpoint_id, d.status, d.trigger, d.
   d.due_at, d.critical, d.ordering_key, extract(epoch FROM now() - d.run_at)::float8 AS age_seconds, t.retry_policy, e.type, e.version, e.data, e.occurred_at, e.traceparent,
   e.data_sealed, CASE WHEN e.data_sealed IS NOT NULL THEN (SELECT y.kek_id FROM data_keys y WHERE y.subscriber_id = d.subscriber_id) END AS kek_id,
   CASE WHEN e.data_sealed IS NOT NULL THEN (SELECT y.wrapped FROM data_keys y WHERE y.subscriber_id = d.subscriber_id) END AS wrapped
-  FROM unnest($1::uuid[]) AS j (id)
-  JOIN deliveries d ON d.id = j.id
-  LEFT JOIN events e ON e.id = d.event_id AND e.subscriber_id = d.subscriber_id
-  LEFT JOIN event_types t ON t.name = d.event_type;
+  FROM deliveries d
+  LEFT JOIN events e ON e.id = d.event_id AND e.subscriber_id = d.subscriber_id AND e.id >= $4::uuid AND e.id <= $5::uuid
+  LEFT JOIN event_types t ON t.name = d.event_type
+  WHERE d.id = ANY($1::uuid[]) AND d.id >= $2::uuid AND d.id <= $3::uuid;
 
 -- pump_endpoints
 SELECT e.id, e.url, e.headers, e.headers_sealed AS "headersSealed", e.signatures, e.signature_headers AS "signatureHeaders",
@@ -141,7 +141,7 @@ WITH input AS (
   d.status <> 'pending' AS over, coalesce(j.state = 'active' AND j.retry_count = i.retry_count, false) AS is_claimed,
   d.status = 'pending' AND d.ticket = i.ticket AND coalesce(j.state = 'active' AND j.retry_count = i.retry_count, false) AS applied
   FROM input i
-  LEFT JOIN deliveries d ON d.id = i.id AND d.subscriber_id = i.subscriber_id
+  LEFT JOIN deliveries d ON d.id = i.id AND d.subscriber_id = i.subscriber_id AND d.id >= $35::uuid AND d.id <= $36::uuid
   -- By its key and nothing else: with the state in here the planner takes the index of active jobs, one by one.
   LEFT JOIN pgboss.job j ON j.name = 'deliver' AND j.id = i.id),
   ended AS (
@@ -168,7 +168,8 @@ WITH input AS (
   cancel_reason = CASE WHEN b.applied THEN b.reason ELSE d.cancel_reason END,
   finished_at = CASE WHEN b.applied AND b.status <> 'pending' THEN now() ELSE d.finished_at END,
   updated_at = now()
-  FROM before b WHERE d.id = b.id AND d.subscriber_id = b.subscriber_id AND b.is_there),
+  FROM before b
+  WHERE d.id = b.id AND d.subscriber_id = b.subscriber_id AND b.is_there AND d.id >= $35::uuid AND d.id <= $36::uuid),
   made AS (
   INSERT INTO attempts (id, subscriber_id, delivery_id, endpoint_id, n, trigger, status, late, url, scheduled_at,
   started_at, finished_at, dns_ms, connect_ms, tls_ms, first_byte_ms, total_ms, status_code, failure,

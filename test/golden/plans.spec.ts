@@ -44,7 +44,7 @@ beforeAll(async () => {
   client = new pg.Client({ connectionString: created.url });
   await client.connect();
   await seed();
-  queue = new DeliverQueue(asked((text, values) => add('claim', 'claim', text, values)), {
+  queue = new DeliverQueue(asked(), {
     supervise: false,
     on: () => undefined,
   });
@@ -160,11 +160,8 @@ function add(label: string, on: Connection, text: string, values: unknown[] | nu
 }
 
 /** Something that is asked like a database, and answers nothing. */
-function asked(claim?: (text: string, values: unknown[]) => Promise<unknown>): sql.Database {
-  const executeSql = async (text: string, values: unknown[]) => {
-    if (claim && text.includes('FOR UPDATE OF j SKIP LOCKED')) return claim(text, values).then(() => ({ rows: [] }));
-    return { rows: await database.query(text, values) };
-  };
+function asked(): sql.Database {
+  const executeSql = async (text: string, values: unknown[]) => ({ rows: await database.query(text, values) });
   const prepared = (name: string, text: string) => add(name, 'hot', text, null);
   return {
     prepared,
@@ -172,7 +169,7 @@ function asked(claim?: (text: string, values: unknown[]) => Promise<unknown>): s
     query: (text: string, values: unknown[]) => add(current, 'plain', text, values),
     list: (text: string, values: unknown[]) => add(current, 'list', text, [...values]),
     queue: { executeSql },
-    claimQueue: { executeSql },
+    claims: { query: ({ name, text }: pg.QueryConfig) => add(`${name}`, 'claim', text, null).then(() => ({ rows: [] })) },
     vault: database.vault,
   } as unknown as sql.Database;
 }
@@ -195,6 +192,7 @@ async function allStatements(): Promise<Statement[]> {
     () => sql.acceptRepository.resolveEventTypes(tx, []),
     () => sql.acceptRepository.takeRoom(tx, new Map()),
     () => sql.acceptRepository.insert(tx, [], [], null),
+    () => queue.insert(tx, [{ deliveryId, endpointId, priority: 1 }], { notify: false }),
     () => new sql.PumpRepository(on).loadDeliveries([]),
     () => new sql.PumpRepository(on).loadEndpoints([]),
     () => sql.recordRepository.lock(tx, []),
@@ -278,7 +276,6 @@ async function allStatements(): Promise<Statement[]> {
   }
   await queue.start();
   await queue.claim(64, []);
-  await queue.claim(64, [endpointId], { priorityMin: 1 });
   const found = collected;
   collected = [];
   return found;
@@ -348,7 +345,7 @@ async function readSettings(): Promise<void> {
   keep('plain', await database.query(text));
   keep('hot', await database.prepared('settings', text, []));
   keep('list', await database.list(text, []));
-  keep('claim', (await database.claimQueue.executeSql(text, [])).rows as Rows);
+  keep('claim', (await database.claims.query<Rows[number]>(text)).rows);
 }
 
 // --- What is stored ---

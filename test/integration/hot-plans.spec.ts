@@ -146,13 +146,13 @@ it('claims and records by keys, on connections that planned while the queue was 
        FROM generate_series(1, 5000)`,
   );
   // The one connection of claims.
-  const claims = (text: string) =>
-    database.claimQueue.executeSql(text, []) as Promise<{ rows: { read: number }[] }>;
-  await claims('BEGIN');
-  const before = (await claims(JOBS_READ)).rows[0].read;
+  const { claims } = database;
+  const readByClaims = async () => (await claims.query<{ read: number }>(JOBS_READ)).rows[0].read;
+  await claims.query('BEGIN');
+  const before = await readByClaims();
   expect(await road.queue.claim(64, [])).toHaveLength(64);
-  expect((await claims(JOBS_READ)).rows[0].read - before).toBeLessThan(500);
-  await claims('ROLLBACK');
+  expect((await readByClaims()) - before).toBeLessThan(500);
+  await claims.query('ROLLBACK');
 
   const rows = await database.query('SELECT * FROM deliveries LIMIT 64');
   const outcomes = rows.map((row) =>
@@ -173,6 +173,20 @@ it('loads deliveries without walking their partition', async () => {
   expect(
     await rowsTouched((tx) => new PumpRepository(tx as unknown as Database).loadDeliveries(ids)),
   ).toBeLessThan(200);
+});
+
+it('loads events of any day with them: a delivery may be much younger than its event', async () => {
+  const rows = await database.query<{ id: string; event_id: string }>(
+    'SELECT id, event_id FROM deliveries ORDER BY id LIMIT 3',
+  );
+  const monthOld = newId(Date.now() - 30 * 86_400_000, systemRandom);
+  await database.query('UPDATE events SET id = $2 WHERE id = $1', [rows[1].event_id, monthOld]);
+  await database.query('UPDATE deliveries SET event_id = $2 WHERE id = $1', [rows[1].id, monthOld]);
+  await database.query('DELETE FROM events WHERE id = $1', [rows[2].event_id]);
+  const loaded = await new PumpRepository(database).loadDeliveries(rows.map(({ id }) => id));
+  const known = new Map(loaded.map(({ id, event }) => [id, event?.type]));
+  expect(rows.map(({ id }) => known.get(id))).toEqual(['thing.happened', 'thing.happened', undefined]);
+  expect(loaded).toHaveLength(3);
 });
 
 it('locks deliveries by their keys', async () => {

@@ -87,15 +87,6 @@ export class Tx {
     return this.committed;
   }
 
-  /**
-   * The same for one statement of pg-boss that the hot path sends each time with the same text: prepared under this name. (Reading
-   * and planning cost more than inserting sixteen tickets.) Not for one that looks rows up: planned while the queue was empty, a
-   * claim took 230 ms of 20,000 tickets instead of 1.
-   */
-  queuePrepared(name: string): QueueDb {
-    return queueDb({ query: (text, values) => this.run({ name, text, values }) });
-  }
-
   async query<T extends object = Row>(text: string, values: unknown[] = []): Promise<T[]> {
     return (await this.run(text, values)).rows as T[];
   }
@@ -252,8 +243,8 @@ export class Database {
   }
 
   /** For claiming tickets, and nothing else: see CLAIM_PLANNER. */
-  get claimQueue(): QueueDb {
-    return queueDb(this.claimPool);
+  get claims(): Pick<Pool, 'query'> {
+    return this.claimPool;
   }
 
   /** For touching tickets. */

@@ -1,6 +1,14 @@
-import type { LaneState, RateLimit, RetryPolicyInput, Trigger } from '@app/domain';
+import {
+  uuidFloor,
+  uuidTimeMs,
+  type LaneState,
+  type RateLimit,
+  type RetryPolicyInput,
+  type Trigger,
+} from '@app/domain';
 import type { DataKey, Place } from '@app/sealing';
 import { arrayOf } from './array-of.js';
+import { boundsOf } from './bounds-of.js';
 import { bytesOf, instantOf, isTrue, jsonOf, listOfBytes, textsOf, type Cells } from './cells.js';
 import type { Database } from './database.js';
 import { headersAt, secretAt } from './endpoints.repository.js';
@@ -103,6 +111,11 @@ const OPENED_MAX = 2000;
 // As the vault keeps the keys that open them: with the key of a subscriber its secrets are gone.
 const OPENED_MS = 30_000;
 
+// Both ids are made by one process while it accepts; a batch of a thousand takes a second.
+const EVENT_BEFORE_MS = 600_000;
+const LOWEST_ID = '00000000-0000-0000-0000-000000000000';
+const HIGHEST_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
+
 /** What the pump reads before a round of attempts: two statements, side by side, whatever the number of jobs. */
 export class PumpRepository {
   private readonly opened = new Generations<{ cells: Cells; endpoint: EndpointForAttempt }>(
@@ -112,18 +125,33 @@ export class PumpRepository {
 
   constructor(private readonly database: Database) {}
 
+  /** Most events were accepted with their delivery; those of a replay to another endpoint may be of any day. */
   async loadDeliveries(ids: string[]): Promise<DeliveryForAttempt[]> {
+    const [lowest, highest] = boundsOf(ids);
+    const since = lowest === null ? null : uuidFloor(Math.max(0, uuidTimeMs(lowest) - EVENT_BEFORE_MS));
+    const rows = await this.loadRows(ids, [since, highest]);
+    const older = rows.filter(({ event }) => event === null).map(({ id }) => id);
+    if (older.length === 0) return rows;
+    const found = await this.loadRows(older, [LOWEST_ID, HIGHEST_ID]);
+    return [...rows.filter(({ event }) => event !== null), ...found];
+  }
+
+  /** The bounds prune: without them every day's partitions are opened for each group. */
+  private async loadRows(
+    ids: string[],
+    eventBounds: readonly [string | null, string | null],
+  ): Promise<DeliveryForAttempt[]> {
     const rows = await this.database.preparedCells(
       'pump_deliveries',
       `SELECT d.id, d.subscriber_id, d.event_id, d.endpoint_id, d.status, d.trigger, d.ticket, d.tries, d.faults, d.attempts,
               d.due_at, d.critical, d.ordering_key, extract(epoch FROM now() - d.run_at)::float8 AS age_seconds, t.retry_policy, e.type, e.version, e.data, e.occurred_at, e.traceparent,
               e.data_sealed, CASE WHEN e.data_sealed IS NOT NULL THEN (SELECT y.kek_id FROM data_keys y WHERE y.subscriber_id = d.subscriber_id) END AS kek_id,
               CASE WHEN e.data_sealed IS NOT NULL THEN (SELECT y.wrapped FROM data_keys y WHERE y.subscriber_id = d.subscriber_id) END AS wrapped
-         FROM unnest($1::uuid[]) AS j (id)
-         JOIN deliveries d ON d.id = j.id
-         LEFT JOIN events e ON e.id = d.event_id AND e.subscriber_id = d.subscriber_id
-         LEFT JOIN event_types t ON t.name = d.event_type`,
-      [arrayOf(ids)],
+         FROM deliveries d
+         LEFT JOIN events e ON e.id = d.event_id AND e.subscriber_id = d.subscriber_id AND e.id >= $4::uuid AND e.id <= $5::uuid
+         LEFT JOIN event_types t ON t.name = d.event_type
+        WHERE d.id = ANY($1::uuid[]) AND d.id >= $2::uuid AND d.id <= $3::uuid`,
+      [arrayOf(ids), ...boundsOf(ids), ...eventBounds],
     );
     return rows.map((cells) => this.deliveryOf(cells));
   }

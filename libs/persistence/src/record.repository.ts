@@ -1,6 +1,7 @@
 import { DELIVER_QUEUE } from '@app/contracts';
 import type { Trigger } from '@app/domain';
 import { arrayOf } from './array-of.js';
+import { boundsOf } from './bounds-of.js';
 import { instantOf, isTrue } from './cells.js';
 import type { Tx } from './database.js';
 
@@ -147,7 +148,7 @@ export const recordRepository = {
                 d.status <> 'pending' AS over, coalesce(j.state = 'active' AND j.retry_count = i.retry_count, false) AS is_claimed,
                 d.status = 'pending' AND d.ticket = i.ticket AND coalesce(j.state = 'active' AND j.retry_count = i.retry_count, false) AS applied
            FROM input i
-           LEFT JOIN deliveries d ON d.id = i.id AND d.subscriber_id = i.subscriber_id
+           LEFT JOIN deliveries d ON d.id = i.id AND d.subscriber_id = i.subscriber_id AND d.id >= $35::uuid AND d.id <= $36::uuid
            -- By its key and nothing else: with the state in here the planner takes the index of active jobs, one by one.
            LEFT JOIN pgboss.job j ON j.name = '${DELIVER_QUEUE}' AND j.id = i.id),
        ended AS (
@@ -174,7 +175,8 @@ export const recordRepository = {
                 cancel_reason = CASE WHEN b.applied THEN b.reason ELSE d.cancel_reason END,
                 finished_at = CASE WHEN b.applied AND b.status <> 'pending' THEN now() ELSE d.finished_at END,
                 updated_at = now()
-           FROM before b WHERE d.id = b.id AND d.subscriber_id = b.subscriber_id AND b.is_there),
+           FROM before b
+          WHERE d.id = b.id AND d.subscriber_id = b.subscriber_id AND b.is_there AND d.id >= $35::uuid AND d.id <= $36::uuid),
        made AS (
          INSERT INTO attempts (id, subscriber_id, delivery_id, endpoint_id, n, trigger, status, late, url, scheduled_at,
                 started_at, finished_at, dns_ms, connect_ms, tls_ms, first_byte_ms, total_ms, status_code, failure,
@@ -222,6 +224,7 @@ export const recordRepository = {
         arrayOf(outcomes.map((o) => (o.next.status === 'failed' ? o.next.gaveUp : null))),
         arrayOf(outcomes.map((o) => o.attempt?.responseSealed)),
         outcomes[0]?.worker ?? null,
+        ...boundsOf(outcomes.map((o) => o.deliveryId)),
       ],
     );
     return rows.map(([id, applied, oldPlace, n]) => ({
@@ -366,12 +369,3 @@ export const recordRepository = {
     );
   },
 };
-
-function boundsOf(ids: string[]): [string | null, string | null] {
-  let [lowest, highest] = [ids[0] ?? null, ids[0] ?? null];
-  for (const id of ids) {
-    if (id < lowest) lowest = id;
-    if (id > highest) highest = id;
-  }
-  return [lowest, highest];
-}
