@@ -136,6 +136,7 @@ function fairly(
     const urgent = urgentOf.get(endpointId) ?? [];
     const old = oldOf.get(endpointId) ?? [];
     const fresh = freshBeside(old, newOf.get(endpointId) ?? []).slice(0, places / 2);
+    if (urgent.length === 0 && fresh.length === 0) return old.slice(0, places);
     const chosen = new Map([...urgent, ...fresh, ...old].map((delivery) => [delivery.id, delivery]));
     return [...chosen.values()].slice(0, places);
   });

@@ -1,5 +1,51 @@
-import { expect, it } from 'vitest';
-import { withoutSecrets } from './logger.js';
+import { expect, it, vi } from 'vitest';
+import { pino } from 'pino';
+import { LineBuffer, withoutSecrets, writeFlatLinesWhole } from './logger.js';
+
+it('lines go out together: 8 KiB of them, those of 50 ms, or what is left at the end', () => {
+  vi.useFakeTimers();
+  const written: string[] = [];
+  const lines = new LineBuffer((text) => written.push(text));
+  const line = `${'x'.repeat(999)}\n`;
+  for (let n = 0; n < 10; n++) lines.write(line);
+  expect(written).toEqual([line.repeat(9)]);
+  vi.advanceTimersByTime(49);
+  expect(written).toHaveLength(1);
+  vi.advanceTimersByTime(1);
+  expect(written).toEqual([line.repeat(9), line]);
+  vi.advanceTimersByTime(1000);
+  lines.write('last\n');
+  lines.flush();
+  lines.flush();
+  expect(written.slice(2)).toEqual(['last\n']);
+  vi.useRealTimers();
+});
+
+it.each([
+  [{ delivery: 'dlv_1', n: 1, failure: null, late: false, next: undefined, ms: NaN }],
+  [{ text: 'é🦊 "quoted" \n\\', lone: '\ud800' }],
+  [{}],
+  [{ nested: { a: 1 } }],
+  [{ list: [1] }],
+  [{ err: new Error('x') }],
+  [{ at: new Date(0) }],
+  [{ big: 1n }],
+  [{ call: () => 1 }],
+  [{ secret: 's', plain: 'p' }],
+  [Object.create({ inherited: 1 }, { own: { value: 2, enumerable: true } })],
+] as [object][])('a line in one piece is the line that pino writes: %#', (fields) => {
+  const lines: string[] = [];
+  const options = { base: { process: 'worker' }, timestamp: () => ',"time":"now"' };
+  const loggerOf = () =>
+    pino({ ...options, formatters: { log: withoutSecrets } }, { write: (line) => lines.push(line) });
+  const [ours, theirs] = [loggerOf(), loggerOf()];
+  writeFlatLinesWhole(ours);
+  for (const logger of [ours, theirs]) logger.warn(fields, 'delivery.attempted');
+  for (const logger of [ours, theirs]) logger.child({ child: 'c' }).info(fields);
+  expect(lines[0]).toBe(lines[1]);
+  expect(lines[2]).toBe(lines[3]);
+  expect(JSON.parse(lines[0])).toMatchObject({ msg: 'delivery.attempted', process: 'worker' });
+});
 
 it('removes what has the name of a secret, and within objects; what was given stays as it was', () => {
   const given = {
