@@ -507,11 +507,13 @@ export class Pump {
     if (this.woken || this.stopping) return Promise.resolve();
     return new Promise((resolve) => {
       const timer = setTimeout(() => this.wakeUp?.(), POLL_MS);
-      this.wakeUp = () => {
+      const wakeUp = (): void => {
         this.wakeUp = null;
         clearTimeout(timer);
         resolve();
       };
+      // By its name: a function that is written here would be old from its birth (libs/persistence/src/client.ts).
+      this.wakeUp = wakeUp;
     });
   }
 }

@@ -1,4 +1,5 @@
 import { API_ROLE, type DatabaseRole } from '@app/contracts';
+import { Client } from './client.js';
 import { DataSource } from 'typeorm';
 import { MIGRATIONS } from '../../../migrations/index.js';
 import { ENTITIES } from './entities/index.js';
@@ -49,6 +50,7 @@ export function createDataSource(options: DataSourceOptions): DataSource {
     // A failed query is thrown and logged at the edge; TypeORM would log it with its parameters.
     logging: false,
     extra: {
+      Client,
       max: shareOut(options.poolMax).ordinary,
       poolMax: options.poolMax,
       connectionTimeoutMillis: TIMEOUTS.connectMs,
