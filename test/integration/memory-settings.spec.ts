@@ -38,11 +38,33 @@ it('what died in the old generation is collected early', async () => {
   expect(early / (await bytesMost())).toBeLessThan(0.75);
 });
 
+it('a worker collects its young generation in one thread', async () => {
+  const alone = await partsOfScavenges('--import', `file://${builtFile('apps/worker/src/v8-flags.js')}`);
+  expect(alone / (await partsOfScavenges())).toBeLessThan(0.5);
+});
+
+// What lives for a while and is gone before it is old.
+const YOUNG_LOAD = `
+  const some = [];
+  for (let n = 0; n < 3_000_000; n++) some[n % 30_000] = { n, list: [n] };
+`;
+
+/** Each thread that takes part in one says so. */
+async function partsOfScavenges(...first: string[]): Promise<number> {
+  const args = [...NODE_OPTIONS, '--trace-parallel-scavenge', ...first, '--input-type=module', '--eval'];
+  const { stdout } = await promisify(execFile)(process.execPath, [...args, YOUNG_LOAD]);
+  return stdout.split('scavenge[').length - 1;
+}
+
 it.each(['api', 'worker'])('the %s says so before it imports what it is made of', (app) => {
   const imports = [...read(`apps/${app}/src/main.ts`).matchAll(/^import .*'(.*)';$/gm)].map(
     ([, from]) => from,
   );
   expect(imports.slice(0, 2)).toEqual(['../../version-guard.js', '../../v8-flags.js']);
+});
+
+it('the worker says next what is for it alone', () => {
+  expect(read('apps/worker/src/main.ts').split('\n')[2]).toBe(`import './v8-flags.js';`);
 });
 
 it.each(['Dockerfile', 'README.md'])('%s names the options of Node that `posthorn up` gives', (path) => {

@@ -1,5 +1,6 @@
 import '../../version-guard.js';
 import '../../v8-flags.js';
+import './v8-flags.js';
 import type { AddressInfo } from 'node:net';
 import 'reflect-metadata';
 import {
