@@ -67,6 +67,19 @@ it('every prepared statement of the sources is looked at here', () => {
   expect(named.filter((name) => !seen.includes(name))).toEqual([]);
 });
 
+it('no hot statement is shared out among processes, however cheap that looks', async () => {
+  await client.query('BEGIN');
+  try {
+    for (const name of ['parallel_setup_cost', 'parallel_tuple_cost', 'min_parallel_index_scan_size', 'min_parallel_table_scan_size'])
+      await client.query(`SET LOCAL ${name} = 0`);
+    const shared = (plan: Plan): boolean => plan['Node Type'].startsWith('Gather') || (plan.Plans ?? []).some(shared);
+    for (const statement of statements.filter(({ on }) => on === 'hot' || on === 'claim'))
+      expect(shared(await planOf(statement)), statement.label).toBe(false);
+  } finally {
+    await client.query('ROLLBACK');
+  }
+});
+
 it('statements walk the indexes of the golden file, and no large table', async () => {
   const shapes = await shapesOf(statements);
   expectGolden('test/golden/plans.txt', [...shapes].map(([label, shape]) => `${label}: ${shape}\n`).join(''));
@@ -338,7 +351,7 @@ async function shapesOf(asked: Statement[], first = ''): Promise<Map<string, str
 }
 
 async function readSettings(): Promise<void> {
-  const text = `SELECT name, setting FROM pg_settings WHERE name LIKE 'enable_%' OR name IN ('random_page_cost', 'plan_cache_mode')`;
+  const text = `SELECT name, setting FROM pg_settings WHERE name LIKE 'enable_%' OR name IN ('random_page_cost', 'plan_cache_mode', 'max_parallel_workers_per_gather')`;
   type Rows = { name: string; setting: string }[];
   const keep = (on: Connection, rows: Rows) =>
     settings.set(on, Object.fromEntries(rows.map(({ name, setting }) => [name, setting])));
