@@ -1,6 +1,5 @@
 import { expect, it, vi } from 'vitest';
-import { pino } from 'pino';
-import { LineBuffer, withoutSecrets, writeFlatLinesWhole } from './logger.js';
+import { LineBuffer, withoutSecrets } from './logger.js';
 
 it('lines go out together: 8 KiB of them, those of 50 ms, or what is left at the end', () => {
   vi.useFakeTimers();
@@ -19,32 +18,6 @@ it('lines go out together: 8 KiB of them, those of 50 ms, or what is left at the
   lines.flush();
   expect(written.slice(2)).toEqual(['last\n']);
   vi.useRealTimers();
-});
-
-it.each([
-  [{ delivery: 'dlv_1', n: 1, failure: null, late: false, next: undefined, ms: NaN }],
-  [{ text: 'é🦊 "quoted" \n\\', lone: '\ud800' }],
-  [{}],
-  [{ nested: { a: 1 } }],
-  [{ list: [1] }],
-  [{ err: new Error('x') }],
-  [{ at: new Date(0) }],
-  [{ big: 1n }],
-  [{ call: () => 1 }],
-  [{ secret: 's', plain: 'p' }],
-  [Object.create({ inherited: 1 }, { own: { value: 2, enumerable: true } })],
-] as [object][])('a line in one piece is the line that pino writes: %#', (fields) => {
-  const lines: string[] = [];
-  const options = { base: { process: 'worker' }, timestamp: () => ',"time":"now"' };
-  const loggerOf = () =>
-    pino({ ...options, formatters: { log: withoutSecrets } }, { write: (line) => lines.push(line) });
-  const [ours, theirs] = [loggerOf(), loggerOf()];
-  writeFlatLinesWhole(ours);
-  for (const logger of [ours, theirs]) logger.warn(fields, 'delivery.attempted');
-  for (const logger of [ours, theirs]) logger.child({ child: 'c' }).info(fields);
-  expect(lines[0]).toBe(lines[1]);
-  expect(lines[2]).toBe(lines[3]);
-  expect(JSON.parse(lines[0])).toMatchObject({ msg: 'delivery.attempted', process: 'worker' });
 });
 
 it('removes what has the name of a secret, and within objects; what was given stays as it was', () => {

@@ -10,7 +10,7 @@ export function createLogger(options: { level: string; process: string }): Logge
   const output = pino.destination({ dest: 1, sync: false });
   const lines = new LineBuffer((text) => output.write(text));
   process.on('exit', () => flush(lines, output));
-  const logger = pino(
+  return pino(
     {
       level: options.level,
       base: { process: options.process },
@@ -20,8 +20,6 @@ export function createLogger(options: { level: string; process: string }): Logge
     },
     lines,
   );
-  writeFlatLinesWhole(logger);
-  return logger;
 }
 
 const TOGETHER_LENGTH = 8192;
@@ -51,44 +49,6 @@ export class LineBuffer {
     this.text = '';
     if (text !== '') this.output(text);
   }
-}
-
-type Fields = Record<string, unknown>;
-
-/** Of pino's logger, what makes the text of a line. */
-interface Writer {
-  [pino.symbols.lsCacheSym]: Record<number, string>;
-  [pino.symbols.chindingsSym]: string;
-  [pino.symbols.asJsonSym](fields: Fields, message: string | undefined, level: number, time: string): string;
-}
-
-/**
- * A line of texts and numbers, as each attempt writes one, is made in one piece: pino's way, each name and each value for itself,
- * takes four times as long. All else goes that way: errors, objects, and what has the name of a secret.
- */
-export function writeFlatLinesWhole(logger: Logger): void {
-  const writer = logger as unknown as Writer;
-  const fieldByField = writer[pino.symbols.asJsonSym];
-  writer[pino.symbols.asJsonSym] = function (this: Writer, fields, message, level, at) {
-    if (typeof message !== 'string' || !isFlat(fields))
-      return fieldByField.call(this, fields, message, level, at);
-    const text = JSON.stringify(fields);
-    const inner = text === '{}' ? '' : `,${text.slice(1, -1)}`;
-    const head = this[pino.symbols.lsCacheSym][level] + at + this[pino.symbols.chindingsSym];
-    return `${head}${inner},"msg":${JSON.stringify(message)}}\n`;
-  };
-}
-
-const FLAT_TYPES = new Set(['string', 'number', 'boolean']);
-
-function isFlat(fields: Fields): boolean {
-  if (Object.getPrototypeOf(fields) !== Object.prototype) return false;
-  for (const name in fields) {
-    const value = fields[name];
-    if (value !== null && value !== undefined && !FLAT_TYPES.has(typeof value)) return false;
-    if (SECRET_NAMES.has(name)) return false;
-  }
-  return true;
 }
 
 // Lines of one group share their millisecond, and a date is a third of what a line costs.

@@ -1,5 +1,4 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
-import { QuickGauge, QuickHistogram } from './quick-metrics.js';
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 30];
 const GROUP_SIZES = [1, 2, 5, 10, 20, 50, 100, 200, 500];
@@ -56,17 +55,19 @@ export class Metrics {
     help: 'Attempts by outcome',
     labelNames: ['status', 'failure'],
   });
-  readonly attemptSeconds = new QuickHistogram(SECONDS, {
+  readonly attemptSeconds = new Histogram({
     ...this.on,
     name: 'posthorn_attempt_seconds',
     help: 'Duration of attempts',
+    buckets: SECONDS,
   });
-  readonly dueAgeSeconds = new QuickHistogram(SECONDS, {
+  readonly dueAgeSeconds = new Histogram({
     ...this.on,
     name: 'posthorn_due_age_seconds',
     help: 'From due to request',
+    buckets: SECONDS,
   });
-  readonly inFlight = new QuickGauge({ ...this.on, name: 'posthorn_in_flight', help: 'Requests under way' });
+  readonly inFlight = new Gauge({ ...this.on, name: 'posthorn_in_flight', help: 'Requests under way' });
   readonly claimed = new Gauge({
     ...this.on,
     name: 'posthorn_claimed',
