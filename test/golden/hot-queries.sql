@@ -227,7 +227,7 @@ SELECT p.endpoint_id AS "endpointId", p.subscriber_id AS "subscriberId", p.key
   FROM unnest($1::uuid[]) AS e (id) CROSS JOIN LATERAL (
   SELECT k.endpoint_id, k.subscriber_id, k.key FROM ordering_keys k
   WHERE k.endpoint_id = e.id AND k.state = 'ready'
-  ORDER BY k.changed_at LIMIT $2 FOR UPDATE SKIP LOCKED) p;
+  ORDER BY k.changed_at, k.key LIMIT $2 FOR UPDATE SKIP LOCKED) p;
 
 -- ordering_heads
 SELECT k.endpoint_id AS "endpointId", k.subscriber_id AS "subscriberId", k.key, d.id, d.place, d.trigger, d.critical
@@ -260,9 +260,9 @@ SELECT p.id, p.endpoint_id AS "endpointId", p.due_at AS "dueAt", p.trigger, p.cr
   SELECT * FROM (SELECT d.id, d.endpoint_id, d.due_at, d.trigger, d.critical, true AS newest FROM deliveries d
   WHERE d.endpoint_id = r.endpoint_id AND d.status = 'pending' AND (d.ordering_key IS NULL) AND d.place = 'held' AND NOT d.critical
   -- Asked for once: without a backlog they are not wanted, and a lock is a write.
-  AND (SELECT o.due_at FROM deliveries o
+  AND ($3::bool OR (SELECT o.due_at FROM deliveries o
   WHERE o.endpoint_id = r.endpoint_id AND o.status = 'pending' AND (o.ordering_key IS NULL) AND o.place = 'held' AND NOT o.critical
-  ORDER BY o.due_at, o.id LIMIT 1) < now() - interval '60 seconds'
+  ORDER BY o.due_at, o.id LIMIT 1) < now() - interval '60 seconds')
   ORDER BY d.due_at DESC, d.id DESC LIMIT r.n / 2 FOR UPDATE SKIP LOCKED) newest) p;
 
 -- record_lock_held

@@ -206,6 +206,13 @@ it('picks held deliveries from both ends of a backlog, and reads no more than it
     await rowsTouched((tx) => recordRepository.pickHeld(tx, [{ endpointId, promote: 100 }])),
   ).toBeLessThanOrEqual(150);
   expect(await rowsTouched((tx) => recordRepository.roomToPromote(tx, [endpointId]))).toBeLessThanOrEqual(1);
+  // Nothing has waited for a minute: the newest are no business of a promotion, but of a probe.
+  const picked = (forProbe?: boolean) =>
+    database.hotTransaction((tx) => recordRepository.pickHeld(tx, [{ endpointId, promote: 4 }], forProbe));
+  expect(await picked()).toMatchObject({ oldest: { length: 4 }, newest: [] });
+  const { oldest, newest } = await picked(true);
+  expect([oldest.length, newest.length]).toEqual([4, 2]);
+  expect(newest[1].dueAt.getTime()).toBeGreaterThanOrEqual(oldest[3].dueAt.getTime());
 });
 
 it('finds what is pending without reading what is over', async () => {

@@ -85,7 +85,7 @@ interface KeyDouble {
   readonly key: string;
   state: 'ready' | 'busy' | 'blocked';
   deliveryId: string | null;
-  changed: number;
+  changedMs: number;
 }
 
 export interface Claim {
@@ -128,7 +128,7 @@ export class StoreDouble {
   readonly deliveries = new Map<string, DeliveryDouble>();
   readonly tickets = new Map<string, TicketDouble>();
   readonly keys = new Map<string, KeyDouble>();
-  /** The order of what happened: stands for created_on and changed_at, which differ by less than a clock's tick. */
+  /** The order of what happened: stands for created_on, which differs by less than a clock's tick. */
   private steps = 0;
 
   constructor(
@@ -457,7 +457,7 @@ export class StoreDouble {
 
   private readyKeys(endpoint: EndpointDouble): KeyDouble[] {
     const ready = [...this.keys.values()].filter((k) => k.endpoint === endpoint && k.state === 'ready');
-    return ready.sort((a, b) => a.changed - b.changed);
+    return ready.sort((a, b) => a.changedMs - b.changedMs || (a.key < b.key ? -1 : 1));
   }
 
   private headOf({ endpoint, key }: KeyDouble): DeliveryDouble | undefined {
@@ -542,12 +542,12 @@ export class StoreDouble {
     const name = `${endpoint.id} ${key}`;
     const known = this.keys.get(name);
     if (!known)
-      this.keys.set(name, { endpoint, key, state: 'ready', deliveryId: null, changed: this.steps++ });
+      this.keys.set(name, { endpoint, key, state: 'ready', deliveryId: null, changedMs: this.nowMs });
     else if (again !== null && known.deliveryId === again) this.turn(known, 'ready', null);
   }
 
   private turn(key: KeyDouble, state: KeyDouble['state'], deliveryId: string | null): void {
-    Object.assign(key, { state, deliveryId, changed: this.steps++ });
+    Object.assign(key, { state, deliveryId, changedMs: this.nowMs });
   }
 }
 

@@ -79,7 +79,11 @@ async function pickProbe(
   keys: OrderingKey[],
   { trips }: LaneState,
 ): Promise<Omit<HeldDelivery, 'dueAt'> | null> {
-  const { critical, oldest, newest } = await recordRepository.pickHeld(tx, [{ endpointId, promote: 2 }]);
+  const { critical, oldest, newest } = await recordRepository.pickHeld(
+    tx,
+    [{ endpointId, promote: 2 }],
+    true,
+  );
   const first = critical[0] ?? oldest[0];
   const unordered = trips % 2 === 0 ? (newest[0] ?? first) : first;
   if (unordered) return unordered;

@@ -57,7 +57,7 @@ export const orderingRepository = {
     );
   },
 
-  /** Locks keys of these endpoints whose next delivery may go, the longest waiting first; not those that somebody has locked. */
+  /** Locks keys of these endpoints whose next delivery may go, the longest waiting first (one T2 frees many at once: those by name); not those that somebody has locked. */
   async pickReady(tx: Tx, endpointIds: string[], maxEach: number): Promise<OrderingKey[]> {
     return tx.prepared(
       'ordering_pick',
@@ -65,7 +65,7 @@ export const orderingRepository = {
          FROM unnest($1::uuid[]) AS e (id) CROSS JOIN LATERAL (
            SELECT k.endpoint_id, k.subscriber_id, k.key FROM ordering_keys k
             WHERE k.endpoint_id = e.id AND k.state = 'ready'
-            ORDER BY k.changed_at LIMIT $2 FOR UPDATE SKIP LOCKED) p`,
+            ORDER BY k.changed_at, k.key LIMIT $2 FOR UPDATE SKIP LOCKED) p`,
       [endpointIds, maxEach],
     );
   },

@@ -283,12 +283,13 @@ export const recordRepository = {
 
   /**
    * Locks held deliveries that wait for nobody: the critical ones of each lane, the oldest of the others, the newest of them.
-   * The last two may be the same ones; the newest are looked for only when the oldest has waited for a minute. Those that
+   * The last two may be the same ones; the newest are looked for only when the oldest has waited for a minute, or when asked. Those that
    * somebody else has locked are left out.
    */
   async pickHeld(
     tx: Tx,
     room: { endpointId: string; promote: number }[],
+    newestAlways = false,
   ): Promise<{ critical: HeldDelivery[]; oldest: HeldDelivery[]; newest: HeldDelivery[] }> {
     const cells = await tx.preparedCells(
       'record_pick_held',
@@ -305,11 +306,11 @@ export const recordRepository = {
            SELECT * FROM (SELECT d.id, d.endpoint_id, d.due_at, d.trigger, d.critical, true AS newest FROM deliveries d
               WHERE d.endpoint_id = r.endpoint_id AND d.status = 'pending' AND (d.ordering_key IS NULL) AND d.place = 'held' AND NOT d.critical
                 -- Asked for once: without a backlog they are not wanted, and a lock is a write.
-                AND (SELECT o.due_at FROM deliveries o
+                AND ($3::bool OR (SELECT o.due_at FROM deliveries o
                       WHERE o.endpoint_id = r.endpoint_id AND o.status = 'pending' AND (o.ordering_key IS NULL) AND o.place = 'held' AND NOT o.critical
-                      ORDER BY o.due_at, o.id LIMIT 1) < now() - interval '${BACKLOG_AGE_SECONDS} seconds'
+                      ORDER BY o.due_at, o.id LIMIT 1) < now() - interval '${BACKLOG_AGE_SECONDS} seconds')
               ORDER BY d.due_at DESC, d.id DESC LIMIT r.n / 2 FOR UPDATE SKIP LOCKED) newest) p`,
-      [room.map((r) => r.endpointId), room.map((r) => r.promote)],
+      [room.map((r) => r.endpointId), room.map((r) => r.promote), newestAlways],
     );
     const rows = cells.map(([id, endpointId, dueAt, trigger, critical, newest]) => ({
       id: id!,
