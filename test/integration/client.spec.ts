@@ -70,6 +70,16 @@ it('answers a promise or a callback, whichever way pg takes one, and an error sa
   }
 });
 
+it('a statement that pg refuses to send costs its asker, and not the connection later on', async () => {
+  const client = await connected({ query_timeout: 5_000 });
+  const waiting = () => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
+  const before = waiting();
+  await expect(client.query(null as never)).rejects.toThrow(TypeError);
+  expect(waiting()).toBe(before);
+  expect((await client.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
+  await client.end();
+});
+
 async function connected(config: ClientConfig & { pipeline?: boolean }): Promise<pg.Client> {
   const client = new Client({ connectionString: url(), ...config });
   client.on('error', () => undefined);

@@ -1,18 +1,19 @@
 /**
  * Real: PostgreSQL, whose server process of one connection is ended while a hot transaction holds that connection,
- * once between two statements and once during one. The transaction fails; the process and its pool do not.
+ * once between two statements and once during one, or while the api reads. The transaction fails; the process and its pool do not.
  */
-import { isConnectionFailure, type Database } from '@app/persistence';
+import { asSystem, isConnectionFailure, type Database } from '@app/persistence';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createTestDatabase } from '../support/database.js';
 import { openDatabase } from '../support/fixtures.js';
 
 let database: Database;
 let drop: () => Promise<void>;
+let url: string;
 
 beforeAll(async () => {
   const created = await createTestDatabase();
-  ({ drop } = created);
+  ({ drop, url } = created);
   database = await openDatabase(created.url, 'owner');
 });
 afterAll(async () => {
@@ -40,4 +41,21 @@ it.each([
   });
   await expect(lost).rejects.toSatisfy(isConnectionFailure);
   expect(await database.hotTransaction((tx) => tx.query('SELECT 1 AS one'))).toEqual([{ one: 1 }]);
+});
+
+it('a connection that is lost while the api reads fails that, and not the process', async () => {
+  const api = await openDatabase(url, 'api');
+  const reading = asSystem(() => api.query('SELECT pg_sleep(30), $1::text AS marked', ['api reads']));
+  const lost = expect(reading).rejects.toSatisfy(isConnectionFailure);
+  let ended = false;
+  while (!ended) {
+    const rows = await database.query(
+      `SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE query LIKE '%AS marked%' AND pid <> pg_backend_pid()`,
+    );
+    ended = rows.length > 0;
+  }
+  await lost;
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(await asSystem(() => api.query('SELECT 1 AS one'))).toEqual([{ one: 1 }]);
+  await api.close();
 });

@@ -164,3 +164,14 @@ async function compare(): Promise<DeliveryForAttempt[]> {
   );
   return loaded;
 }
+
+it('keeps nothing opened of one that is stopped, however often it is asked for', async () => {
+  const { endpointIds, subscriberId } = await registerSubscriber(database, ['http://127.0.0.1:1/e']);
+  const pump = new PumpRepository(database);
+  const { opened } = pump as unknown as { opened: { get(id: string): unknown } };
+  await pump.loadEndpoints(endpointIds);
+  expect(opened.get(endpointIds[0])).toBeDefined();
+  await database.query('UPDATE subscribers SET deleted_at = now() WHERE id = $1', [subscriberId]);
+  expect((await pump.loadEndpoints(endpointIds)).get(endpointIds[0])).toMatchObject({ secrets: [] });
+  expect(opened.get(endpointIds[0])).toBeUndefined();
+});

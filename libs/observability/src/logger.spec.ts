@@ -4,7 +4,13 @@ import { LineBuffer, withoutSecrets } from './logger.js';
 it('lines go out together: 8 KiB of them, those of 50 ms, or what is left at the end', () => {
   vi.useFakeTimers();
   const written: string[] = [];
-  const lines = new LineBuffer((text) => written.push(text));
+  const output = {
+    minLength: 0,
+    kept: [] as string[],
+    write: (text: string) => (text.length >= output.minLength ? written : output.kept).push(text),
+    flushSync: () => written.push(...output.kept.splice(0).map((text) => `sync ${text}`)),
+  };
+  const lines = new LineBuffer(output);
   const line = `${'x'.repeat(999)}\n`;
   for (let n = 0; n < 10; n++) lines.write(line);
   expect(written).toEqual([line.repeat(9)]);
@@ -17,6 +23,11 @@ it('lines go out together: 8 KiB of them, those of 50 ms, or what is left at the
   lines.flush();
   lines.flush();
   expect(written.slice(2)).toEqual(['last\n']);
+  // At exit nothing may be left on its way.
+  lines.write('very last\n');
+  lines.flushSync();
+  expect(written.slice(3)).toEqual(['sync very last\n']);
+  expect(output.minLength).toBe(0);
   vi.useRealTimers();
 });
 

@@ -8,8 +8,8 @@ export type Logger = PinoLogger;
  */
 export function createLogger(options: { level: string; process: string }): Logger {
   const output = pino.destination({ dest: 1, sync: false });
-  const lines = new LineBuffer((text) => output.write(text));
-  process.on('exit', () => flush(lines, output));
+  const lines = new LineBuffer(output as unknown as Output);
+  process.on('exit', () => flush(lines));
   return pino(
     {
       level: options.level,
@@ -20,6 +20,13 @@ export function createLogger(options: { level: string; process: string }): Logge
     },
     lines,
   );
+}
+
+/** What pino.destination makes, as far as it is used here: it writes at once what is as long as `minLength`, and keeps the rest. */
+interface Output {
+  minLength: number;
+  write(text: string): unknown;
+  flushSync(): void;
 }
 
 const TOGETHER_LENGTH = 8192;
@@ -34,12 +41,12 @@ export class LineBuffer {
   private text = '';
   private timer: NodeJS.Timeout | undefined;
 
-  constructor(private readonly output: (text: string) => void) {}
+  constructor(private readonly output: Output) {}
 
   write(line: string): void {
     this.text += line;
     if (this.text.length >= TOGETHER_LENGTH) this.flush();
-    else this.timer ??= setTimeout(() => this.flush(), TOGETHER_MS).unref();
+    else this.timer ??= setTimeout(() => this.flush(), TOGETHER_MS);
   }
 
   flush(): void {
@@ -47,7 +54,16 @@ export class LineBuffer {
     this.timer = undefined;
     const { text } = this;
     this.text = '';
-    if (text !== '') this.output(text);
+    if (text !== '') this.output.write(text);
+  }
+
+  /** For the end of the process, and for pino at a fatal line. What were on its way to the output would not arrive any more. */
+  flushSync(): void {
+    const { minLength } = this.output;
+    this.output.minLength = Infinity;
+    this.flush();
+    this.output.flushSync();
+    this.output.minLength = minLength;
   }
 }
 
@@ -105,10 +121,9 @@ function toldOf(error: unknown, depth = 0): unknown {
   return { type: error.name, message: error.message, code, constraint, table, stack: error.stack, cause };
 }
 
-function flush(lines: LineBuffer, output: { flushSync(): void }): void {
+function flush(lines: LineBuffer): void {
   try {
-    lines.flush();
-    output.flushSync();
+    lines.flushSync();
   } catch {
     // Not opened yet, or the reader is gone: there is nobody to tell.
   }

@@ -17,9 +17,10 @@ type Send = (statement: unknown, values: unknown, answered: Answered) => void;
 export class Client extends pg.Client {
   private readonly answerMsMax: number;
 
-  constructor({ query_timeout: answerMsMax = 0, ...config }: ClientConfig) {
-    super(config);
-    this.answerMsMax = answerMsMax;
+  constructor(config: ClientConfig) {
+    // A pool hides the password from enumeration.
+    super({ ...config, password: config.password, query_timeout: undefined });
+    this.answerMsMax = config.query_timeout ?? 0;
   }
 
   // Its overloads are pg's; this is what they have in common.
@@ -39,14 +40,23 @@ export class Client extends pg.Client {
   private send(statement: unknown, values: unknown, answered: Answered): void {
     const send = super.query.bind(this) as unknown as Send;
     if (this.answerMsMax === 0) return send(statement, values, answered);
+    let isAnswered = false;
+    const answer: Answered = (error, result) => {
+      clearTimeout(timer);
+      if (!isAnswered) answered(error, result);
+      isAnswered = true;
+    };
     const timer = setTimeout(() => {
-      answered(new Error('Query read timeout'), null as never);
+      answer(new Error('Query read timeout'), null as never);
       // What was sent behind it would wait as long.
       (this as unknown as { connection: { stream: Duplex } }).connection.stream.destroy();
     }, this.answerMsMax);
-    send(statement, values, (error, result) => {
+    try {
+      send(statement, values, answer);
+    } catch (error) {
+      // Nothing was sent: the connection is none the worse.
       clearTimeout(timer);
-      answered(error, result);
-    });
+      throw error;
+    }
   }
 }

@@ -341,6 +341,8 @@ export class Database {
     const setting = this.setting;
     if (setting === undefined && planner === '') return pool.query(statement);
     const client = await pool.connect();
+    // One of TypeORM's pool, too, tells twice that it breaks, and there nobody listens while it is ours: that ends the process.
+    if (client.listenerCount('error') === 0) client.on('error', () => undefined);
     let broken = false;
     try {
       const sent = [

@@ -26,6 +26,11 @@ export class Generations<V> {
     this.aging ??= setTimeout(() => this.age(), this.ms).unref();
   }
 
+  delete(name: string): void {
+    this.recent.delete(name);
+    this.older.delete(name);
+  }
+
   private age(): void {
     clearTimeout(this.aging);
     this.older = this.recent;

@@ -250,6 +250,8 @@ export class PumpRepository {
     const known = this.opened.get(id);
     if (known !== undefined && differOnlyInLane(known.cells, cells))
       return { ...known.endpoint, ...laneOf(cells) };
+    // Asked for again and again, an old one would not age.
+    this.opened.delete(id);
     const endpoint = this.open(storedOf(cells));
     if (!endpoint.unreadable && endpoint.stopped === null) this.opened.set(id, { cells, endpoint });
     return endpoint;
