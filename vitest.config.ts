@@ -15,6 +15,7 @@ const ALONE = [
   'test/e2e/stopped-endpoint-gets-nothing.e2e.ts',
   'test/faults/faults-alone.e2e.ts',
   'test/integration/api-slow-clients.spec.ts',
+  'test/integration/memory-settings.spec.ts',
   'test/integration/rates.spec.ts',
   'apps/api/src/edge/json-body.spec.ts',
   'libs/delivery/src/http/*.spec.ts',
