@@ -71,7 +71,9 @@ it.each([undefined, 0, 90.5, 86_400])('inserts what pg-boss inserts, due in %s s
       ...{ id: theirs.deliveryId, data: {}, group: { id: theirs.endpointId }, priority: theirs.priority },
       ...(inSeconds ? { startAfter: `${inSeconds} seconds` as unknown as number } : {}),
     };
-    await boss.insert(DELIVER_QUEUE, [job], { db: tx.queue });
+    await boss.insert(DELIVER_QUEUE, [job], {
+      db: { executeSql: async (text, values) => ({ rows: await tx.query(text, values) }) },
+    });
     const [mine, other] = [await rowOf(tx, ours.deliveryId), await rowOf(tx, theirs.deliveryId)];
     expect(mine).toEqual(other);
     expect(mine).toMatchObject({ group_id: ENDPOINT, policy: 'standard', state: 'created' });

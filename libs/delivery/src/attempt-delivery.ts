@@ -274,14 +274,6 @@ function signingSecrets({ credentials, privateKeys, secrets }: EndpointForAttemp
   return [...(signs('v1a') ? privateKeys : []), ...(signs('v1') ? secrets : [])];
 }
 
-function hasSigningSecret({ credentials, privateKeys, secrets }: EndpointForAttempt): boolean {
-  const { signatures } = credentials;
-  return (
-    (signatures.includes('v1a') && privateKeys.length > 0) ||
-    (signatures.includes('v1') && secrets.length > 0)
-  );
-}
-
 /** All headers that are signatures, or say with which key. */
 function addSignatures(
   headers: Record<string, string>,
@@ -315,7 +307,7 @@ export function gate(delivery: DeliveryForAttempt, endpoint: EndpointForAttempt 
     return withoutAttempt({ status: 'failed', failure: 'expired', gaveUp: 'too_old' });
   if (endpoint.paused || isShut(endpoint, delivery))
     return withoutAttempt({ status: 'pending', place: 'held', inSeconds: 0 });
-  if (!hasSigningSecret(endpoint) && !endpoint.unreadable)
+  if (signingSecrets(endpoint).length === 0 && !endpoint.unreadable)
     return withoutAttempt({ status: 'failed', failure: 'config_invalid', gaveUp: 'permanent' });
   return null;
 }

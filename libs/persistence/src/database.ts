@@ -51,8 +51,6 @@ function queueDb(on: { query(text: string, values?: unknown[]): Promise<QueryRes
 
 /** One open transaction. Stages open it and pass it on as the first argument; none is open across the network. */
 export class Tx {
-  /** The form in which pg-boss takes a caller's transaction. */
-  readonly queue: QueueDb;
   private onSent: (() => void) | null = null;
   private committed = false;
 
@@ -63,9 +61,7 @@ export class Tx {
     readonly vault: Vault,
     /** Whose rows it sees; undefined where row security asks for none. */
     private readonly setting?: string,
-  ) {
-    this.queue = queueDb({ query: (text, values) => this.run(text, values) });
-  }
+  ) {}
 
   /** For the ordinary tables. Same connection, same transaction; a hot transaction has none. */
   get manager(): EntityManager {

@@ -1,5 +1,5 @@
 export { ApiKeysRepository, type KnownKey, type ListedKey, type NewKey } from './api-keys.repository.js';
-
+export { arrayOf } from './array-of.js';
 export {
   accessTokensRepository,
   type KnownToken,
@@ -132,7 +132,6 @@ export {
   type AttemptRow,
   type DeliveryContents,
 } from './timeline.queries.js';
-export { arrayOf } from './array-of.js';
 export { openDatabase, StartError, type OpenOptions } from './open-database.js';
 export {
   beginSnapshot,
