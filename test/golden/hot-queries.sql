@@ -14,18 +14,6 @@ SELECT t.name, array(SELECT v.version FROM event_type_versions v WHERE v.event_t
   ORDER BY v.created_at, v.version) AS versions
   FROM event_types t WHERE t.name = ANY($1::text[]);
 
--- accept_take_room
-WITH wanted AS (SELECT * FROM unnest($1::uuid[], $2::int[]) AS w (endpoint_id, n)),
-  locked AS (
-  SELECT l.endpoint_id, w.n,
-  CASE WHEN l.paused_at IS NOT NULL OR l.circuit <> 'closed' OR l.held > 0 THEN 0
-  ELSE least(w.n, greatest(l.window_size - l.queued, 0)) END AS granted
-  FROM lanes l JOIN wanted w ON w.endpoint_id = l.endpoint_id
-  ORDER BY l.endpoint_id FOR UPDATE OF l)
-  UPDATE lanes l SET queued = l.queued + k.granted, held = l.held + k.n - k.granted
-  FROM locked k WHERE l.endpoint_id = k.endpoint_id
-  RETURNING l.endpoint_id, k.granted;
-
 -- accept_insert
 WITH input AS (
   SELECT d.*, row_number() OVER (PARTITION BY endpoint_id, place, trigger = 'test', critical ORDER BY at) AS turn,
@@ -87,6 +75,15 @@ WITH input AS (
 INSERT INTO ordering_keys AS k (endpoint_id, subscriber_id, key)
   SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS n (endpoint_id, subscriber_id, key) ORDER BY 1, 3
   ON CONFLICT (endpoint_id, key, subscriber_id) DO UPDATE SET changed_at = k.changed_at;
+
+-- request_windows_take
+INSERT INTO request_windows AS w (name, used, ends_at)
+  SELECT name, n, now() + make_interval(secs => $3) FROM unnest($1::text[], $2::int[]) AS asked (name, n)
+  ORDER BY name COLLATE "C"
+  ON CONFLICT (name) DO UPDATE SET
+  used = CASE WHEN w.ends_at <= now() THEN excluded.used ELSE least(w.used::bigint + excluded.used, 2000000000)::int END,
+  ends_at = CASE WHEN w.ends_at <= now() THEN excluded.ends_at ELSE w.ends_at END
+  RETURNING name, used, extract(epoch FROM ends_at - now())::float8 AS seconds;
 
 -- pump_deliveries
 SELECT d.id, d.subscriber_id, d.event_id, d.endpoint_id, d.status, d.trigger, d.ticket, d.tries, d.faults, d.attempts,
@@ -307,6 +304,18 @@ UPDATE lanes l SET window_size = s.window_size, circuit = s.circuit, trips = s.t
   sample_at, a1, a2, a3, a4, a5, a6, failing_since, failing_attempts, warned_percent, rate_factor,
   rate_reduced_at)) s
   WHERE l.endpoint_id = s.endpoint_id;
+
+-- accept_take_room
+WITH wanted AS (SELECT * FROM unnest($1::uuid[], $2::int[]) AS w (endpoint_id, n)),
+  locked AS (
+  SELECT l.endpoint_id, w.n,
+  CASE WHEN l.paused_at IS NOT NULL OR l.circuit <> 'closed' OR l.held > 0 THEN 0
+  ELSE least(w.n, greatest(l.window_size - l.queued, 0)) END AS granted
+  FROM lanes l JOIN wanted w ON w.endpoint_id = l.endpoint_id
+  ORDER BY l.endpoint_id FOR UPDATE OF l)
+  UPDATE lanes l SET queued = l.queued + k.granted, held = l.held + k.n - k.granted
+  FROM locked k WHERE l.endpoint_id = k.endpoint_id
+  RETURNING l.endpoint_id, k.granted;
 
 -- lane_transitions_add
 INSERT INTO lane_transitions (id, subscriber_id, endpoint_id, at, kind, detail)

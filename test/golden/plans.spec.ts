@@ -201,28 +201,9 @@ async function allStatements(): Promise<Statement[]> {
   const [subscriberId, endpointId, deliveryId, eventId] = ids(7);
   const empty = { states: new Map() };
   const hot: (() => Promise<unknown>)[] = [
-    () => sql.acceptRepository.resolveSubscribers(tx, [], []),
-    () => sql.acceptRepository.resolveEventTypes(tx, []),
+    () => Promise.allSettled([...sql.rehearseAccepting(tx), ...sql.rehearseDelivering(tx)]),
     () => sql.acceptRepository.takeRoom(tx, new Map()),
-    () => sql.acceptRepository.insert(tx, [], [], null),
     () => queue.insert(tx, [{ deliveryId, endpointId, priority: 1 }], { notify: false }),
-    () => new sql.PumpRepository(on).loadDeliveries([]),
-    () => new sql.PumpRepository(on).loadEndpoints([]),
-    () => sql.recordRepository.lock(tx, []),
-    () => sql.recordRepository.record(tx, []),
-    () => sql.recordRepository.settleLanes(tx, []),
-    () => sql.recordRepository.pickHeld(tx, []),
-    () => sql.recordRepository.lockHeld(tx, []),
-    () => sql.recordRepository.givePlaces(tx, []),
-    () => sql.recordRepository.roomToPromote(tx, []),
-    () => sql.orderingRepository.enter(tx, []),
-    () => sql.orderingRepository.settle(tx, []),
-    () => sql.orderingRepository.pickReady(tx, [], 1),
-    () => sql.orderingRepository.heads(tx, []),
-    () => sql.orderingRepository.occupy(tx, []),
-    () => sql.orderingRepository.leave(tx, []),
-    () => sql.laneStateRepository.lock(tx, []),
-    () => sql.laneStateRepository.write(tx, []),
     () =>
       sql.laneStateRepository.addTransitions(tx, [
         { id: deliveryId, subscriberId, endpointId, at: new Date(), transition: { kind: 'circuit_closed' } },
@@ -233,7 +214,6 @@ async function allStatements(): Promise<Statement[]> {
       ] as unknown as sql.NewNotice[]),
     () => sql.rateRepository.lock(tx, []),
     () => sql.rateRepository.write(tx, empty.states),
-    () => sql.requestLimitsRepository.take(on, [], [], 60),
     () => sql.requestLimitsRepository.giveBack(on, 'x'),
     () => new sql.ApiKeysRepository(on).findById(deliveryId),
     () => new sql.ApiKeysRepository(on).findChosen(Buffer.alloc(32)),

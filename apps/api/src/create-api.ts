@@ -3,7 +3,7 @@ import { API_ROLE } from '@app/contracts';
 import { systemClock, systemRandom, type Clock, type Random } from '@app/domain';
 import { ensureAdminKey } from '@app/endpoints';
 import { createLogger, Metrics, ScraperKey, type Logger } from '@app/observability';
-import { asSystem, openDatabase, StartError, type Database } from '@app/persistence';
+import { asSystem, openDatabase, rehearseAccepting, StartError, type Database } from '@app/persistence';
 import { DeliverQueue } from '@app/queue';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { VERSION } from '../../version.js';
@@ -68,7 +68,7 @@ export async function createApi(config: Config, overrides: ApiOverrides = {}): P
   });
   let draining = false;
   try {
-    await queue.start();
+    await Promise.all([queue.start(), queue.warm(rehearseAccepting, { claims: false })]);
     // A key that the operator chose is known to every api from its start; a generated one is `posthorn up`'s to print.
     if (config.POSTHORN_ADMIN_KEY !== null)
       await asSystem(() => ensureAdminKey(database, config, random, clock));

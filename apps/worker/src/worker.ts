@@ -26,6 +26,7 @@ import {
   endpointSecretsRepository,
   laneStateRepository,
   rateRepository,
+  rehearseDelivering,
   requestLimitsRepository,
   replaysRepository,
   statsRepository,
@@ -264,7 +265,7 @@ export class Worker {
 
   async start(): Promise<void> {
     await this.learnTheTime();
-    await this.queue.start();
+    await Promise.all([this.queue.start(), this.queue.warm(rehearseDelivering, { claims: true })]);
     this.pump.start();
     this.listener.start();
     this.maintenance.start();

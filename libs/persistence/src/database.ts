@@ -184,6 +184,8 @@ const PLAN_AS_BEFORE = Object.keys(LIST_PLANNER)
   .join('; ');
 
 const IDLE_MS = 600_000;
+// Twenty times what it takes on a busy machine.
+const WARM_MS_MAX = 5_000;
 
 /** The connections of this process: a pool for the hot path, one connection for claims, TypeORM's pool for the rest. */
 export class Database {
@@ -228,6 +230,28 @@ export class Database {
     // One that breaks while a transaction holds it tells that twice: to the statement that waits, and as an event.
     pool.on('connect', (client) => client.on('error', () => undefined));
     return pool;
+  }
+
+  /**
+   * For a process that starts: opens all connections of the hot path and has each plan what it will be asked, at once and before
+   * anybody waits. Else one opens with each burst, and plans in the middle of it: measured in docs/adr/0014. That the database
+   * is slow or refuses keeps nobody from starting; they plan when they are asked, then.
+   */
+  async warm(
+    rehearse: (tx: Tx) => Promise<unknown>[],
+    beside: () => Promise<unknown>,
+    msMax = WARM_MS_MAX,
+  ): Promise<void> {
+    const connections = Array.from({ length: this.hotPool.options.max }, () =>
+      // All of them are taken before the first is back. A transaction, because its statements go out in one piece.
+      this.hotTransaction((tx) => Promise.all(rehearse(tx))),
+    );
+    const waited = new AbortController();
+    await Promise.race([
+      Promise.allSettled([...connections, beside()]),
+      delay(msMax, undefined, { signal: waited.signal }).catch(() => undefined),
+    ]);
+    waited.abort();
   }
 
   private get pool(): Pool {

@@ -88,6 +88,7 @@ export {
   type OutcomeRecord,
   type RecordedOutcome,
 } from './record.repository.js';
+export { rehearseAccepting, rehearseDelivering, type Rehearsal } from './rehearsal.js';
 export { asSystem, inScopes } from './row-scope.js';
 export { refusedRole } from './roles.js';
 export { pendingMigrations } from './schema-state.js';

@@ -123,7 +123,7 @@ export class PumpRepository {
     OPENED_MS,
   );
 
-  constructor(private readonly database: Database) {}
+  constructor(private readonly database: Pick<Database, 'preparedCells' | 'vault'>) {}
 
   /** Most events were accepted with their delivery; those of a replay to another endpoint may be of any day. */
   async loadDeliveries(ids: string[]): Promise<DeliveryForAttempt[]> {

@@ -15,7 +15,12 @@ export interface TakenWindow {
  */
 export const requestLimitsRepository = {
   /** Counts `counts[n]` requests in the window called `names[n]`; each name once. One statement on the database's clock. */
-  take(database: Database, names: string[], counts: number[], windowSeconds: number): Promise<TakenWindow[]> {
+  take(
+    database: Pick<Database, 'prepared'>,
+    names: string[],
+    counts: number[],
+    windowSeconds: number,
+  ): Promise<TakenWindow[]> {
     // In the order of names, in which every process locks them: two groups never wait for each other in a circle.
     return database.prepared<TakenWindow>(
       'request_windows_take',

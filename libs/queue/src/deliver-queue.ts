@@ -1,6 +1,6 @@
 import { DELIVER_QUEUE, DUE_CHANNEL, dueNoticePayload, type DueNotice } from '@app/contracts';
 import { isUuid } from '@app/domain';
-import { arrayOf, type Database, type Tx } from '@app/persistence';
+import { arrayOf, type Database, type Rehearsal, type Tx } from '@app/persistence';
 import { PgBoss } from 'pg-boss';
 
 /** A claimed ticket: whose it is, and the attempt of the job that fences its settling. */
@@ -115,6 +115,14 @@ export class DeliverQueue {
     if (this.options.supervise) this.superviseLater();
   }
 
+  /** Before anybody waits: connections that have planned what they will be asked, this queue's statements included. */
+  async warm(rehearse: Rehearsal, { claims }: { claims: boolean }): Promise<void> {
+    await this.database.warm(
+      (tx) => [...rehearse(tx), this.insertRows(tx, [])],
+      () => (claims ? this.claim(0, []) : Promise.resolve()),
+    );
+  }
+
   /** Stops supervision; tickets that are claimed stay claimed, so the caller settles or releases them first. */
   async stop(): Promise<void> {
     if (!this.started) return;
@@ -164,13 +172,17 @@ export class DeliverQueue {
   /** Inserts tickets with the rows that they stand for; wakes the pumps at commit when one is due now. */
   async insert(tx: Tx, tickets: NewTicket[], options: { notify: boolean }): Promise<void> {
     if (tickets.length === 0) return;
-    await tx.prepared('queue_insert', INSERT, [
+    await this.insertRows(tx, tickets);
+    if (options.notify && tickets.some((ticket) => !ticket.inSeconds)) await this.notify(tx, 'tickets');
+  }
+
+  private insertRows(tx: Tx, tickets: NewTicket[]): Promise<unknown> {
+    return tx.prepared('queue_insert', INSERT, [
       arrayOf(tickets.map((ticket) => ticket.deliveryId)),
       arrayOf(tickets.map((ticket) => ticket.endpointId)),
       arrayOf(tickets.map((ticket) => ticket.priority)),
       arrayOf(tickets.map((ticket) => ticket.inSeconds ?? 0)),
     ]);
-    if (options.notify && tickets.some((ticket) => !ticket.inSeconds)) await this.notify(tx, 'tickets');
   }
 
   /** Wakes the workers when this transaction commits. */

@@ -1,0 +1,45 @@
+import { acceptRepository } from './accept.repository.js';
+import type { Tx } from './database.js';
+import { laneStateRepository } from './lane-state.repository.js';
+import { orderingRepository } from './ordering.repository.js';
+import { PumpRepository } from './pump.repository.js';
+import { recordRepository } from './record.repository.js';
+import { requestLimitsRepository } from './request-limits.repository.js';
+
+/**
+ * The statements of the road, each asked about nothing: it finds and changes no row, but is planned. What Database.warm has
+ * connections plan, and what the golden files of hot queries and plans show.
+ */
+export type Rehearsal = (tx: Tx) => Promise<unknown>[];
+
+/** T1, and how often its caller may ask. */
+export const rehearseAccepting: Rehearsal = (tx) => [
+  acceptRepository.resolveSubscribers(tx, [], []),
+  acceptRepository.resolveEventTypes(tx, []),
+  acceptRepository.insert(tx, [], [], null),
+  orderingRepository.enter(tx, []),
+  requestLimitsRepository.take(tx, [], [], 1),
+];
+
+/** The pump, T2 and what follows from it. */
+export const rehearseDelivering: Rehearsal = (tx) => {
+  const pump = new PumpRepository(tx);
+  return [
+    pump.loadDeliveries([]),
+    pump.loadEndpoints([]),
+    recordRepository.lock(tx, []),
+    recordRepository.record(tx, []),
+    orderingRepository.settle(tx, []),
+    recordRepository.settleLanes(tx, []),
+    orderingRepository.pickReady(tx, [], 1),
+    orderingRepository.heads(tx, []),
+    orderingRepository.occupy(tx, []),
+    orderingRepository.leave(tx, []),
+    recordRepository.pickHeld(tx, []),
+    recordRepository.lockHeld(tx, []),
+    recordRepository.givePlaces(tx, []),
+    recordRepository.roomToPromote(tx, []),
+    laneStateRepository.lock(tx, []),
+    laneStateRepository.write(tx, []),
+  ];
+};
