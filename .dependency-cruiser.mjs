@@ -1,5 +1,5 @@
 /** The layout of design.md as rules. test/integration/layout.spec.ts plants a fault for each and sees it found. */
-const PURE = '^libs/(contracts|domain|signing|sealing)/';
+const PURE = '^libs/(contracts|domain|dto|signing|sealing)/';
 const TECH = '^libs/(config|observability|persistence|queue|embedded-postgres)/';
 const STAGE = '^libs/(endpoints|ingest|delivery|console)/';
 
@@ -70,10 +70,21 @@ export default {
       from: {
         path: '^(libs|apps)/',
         pathNot:
-          '^libs/delivery/src/http/|\\.spec\\.ts$|^libs/embedded-postgres/|^apps/cli/src/demo/|^apps/cli/src/up/refuse-taken-ports\\.ts$',
+          '^libs/delivery/src/http/|\\.spec\\.ts$|^libs/embedded-postgres/|^apps/cli/src/demo/|^apps/cli/src/up/refuse-taken-ports\\.ts$|^apps/worker/src/serve-health\\.ts$',
       },
       to: {
         path: '^(node:)?(http|https|net|tls|http2|dgram|dns|dns/promises)$|^undici$|node_modules/undici/',
+        dependencyTypesNot: ['type-only'],
+      },
+    },
+    {
+      name: 'requests-are-the-apis',
+      comment:
+        'Nest, Fastify and what reads and documents requests are half of what a worker or a command would load and keep. Types cost nothing.',
+      severity: 'error',
+      from: { path: '^(libs/(?!dto/)|apps/(?!api/))', pathNot: '\\.spec\\.ts$' },
+      to: {
+        path: '^libs/dto/|node_modules/(@nestjs|fastify|class-validator|class-transformer)/',
         dependencyTypesNot: ['type-only'],
       },
     },

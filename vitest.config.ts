@@ -18,9 +18,9 @@ const ALONE = [
   'test/integration/memory-settings.spec.ts',
   'test/integration/rates.spec.ts',
   'apps/api/src/edge/json-body.spec.ts',
+  'apps/api/src/events/parse-events.spec.ts',
   'libs/delivery/src/http/*.spec.ts',
   'libs/domain/src/ids.spec.ts',
-  'libs/ingest/src/parse-events.spec.ts',
 ];
 
 export default defineConfig({

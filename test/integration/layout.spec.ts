@@ -28,12 +28,19 @@ const FAULTS: Record<string, Record<string, string>> = {
     'libs/ingest/src/requires.ts': `import tls = require('node:tls'); tls.connect(1);`,
     'apps/api/src/hands-on.ts': `export { request } from 'undici';`,
   },
+  'requests-are-the-apis': {
+    'apps/worker/src/reads.ts': `import '../../../libs/dto/src/index.js';`,
+    'libs/ingest/src/checks.ts': `export { validateSync } from 'class-validator';`,
+    'libs/contracts/src/documents.ts': `export { ApiProperty } from '@nestjs/swagger';`,
+    'apps/cli/src/nests.ts': `export { NestFactory } from '@nestjs/core';`,
+  },
   'product-without-tests': { 'libs/endpoints/src/tested.ts': `import '../../../test/support/x.js';` },
 };
 const INNOCENT: Record<string, string> = {
   'libs/domain/src/index.ts': 'export {};',
   'libs/persistence/src/index.ts': 'export {};',
   'libs/delivery/src/index.ts': 'export {};',
+  'libs/dto/src/index.ts': 'export {};',
   'libs/console/src/index.ts': 'export {};',
   'libs/console/src/secret.ts': 'export {};',
   'apps/worker/src/pump.ts': 'export {};',
@@ -91,6 +98,10 @@ const LINT_FAULTS: Record<string, [text: string, rule: string | null]> = {
   'libs/console/src/l8.ts': [`void globalThis.fetch('x');`, 'no-restricted-properties'],
   'libs/console/src/l9.ts': [`export const n = process.getBuiltinModule('net');`, 'no-restricted-properties'],
   'libs/console/src/m1.ts': [`import type { Socket } from 'node:net';\nexport type S = Socket;`, null],
+  'apps/worker/src/serve-health.ts': [
+    `import { createServer, get } from 'node:http';\ncreateServer().close();\nget('x');`,
+    'no-restricted-imports',
+  ],
   'libs/delivery/src/http/m2.ts': [`import { connect } from 'node:net';\nconnect(1);`, null],
 };
 

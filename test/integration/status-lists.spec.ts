@@ -4,7 +4,8 @@
  * delivery shows its whole story, the attempt to come included.
  */
 import 'reflect-metadata';
-import { ListDeliveriesQueryDto, STAFF, StartReplayDto, type Scope } from '@app/contracts';
+import { STAFF, type Scope } from '@app/contracts';
+import { ListDeliveriesQueryDto, StartReplayDto } from '@app/dto';
 import { findSubscriber, ReadDeliveries, ReadEvents } from '@app/console';
 import { fromPublicId, toPublicId, uuidFloor, uuidTimeMs } from '@app/domain';
 import { listDeliveries, LOOKED_AT_MAX, type DeliveryFilter } from '@app/persistence';

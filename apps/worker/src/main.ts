@@ -1,26 +1,13 @@
 import '../../version-guard.js';
 import '../../v8-flags.js';
 import './v8-flags.js';
-import type { AddressInfo } from 'node:net';
-import 'reflect-metadata';
-import {
-  ConfigError,
-  configWarnings,
-  describeConfig,
-  loadConfig,
-  loadKeyring,
-  type Config,
-} from '@app/config';
-import { HEADERS_SECONDS_MAX, KEEP_ALIVE_SECONDS, REQUEST_SECONDS_MAX, WORKER_ROLE } from '@app/contracts';
+import { ConfigError, configWarnings, describeConfig, loadConfig, loadKeyring } from '@app/config';
+import { WORKER_ROLE } from '@app/contracts';
 import { systemRandom } from '@app/domain';
 import { Metrics, ScraperKey, createLogger } from '@app/observability';
-import { Database, StartError, openDatabase } from '@app/persistence';
-import { Module } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
-import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import type { FastifyInstance } from 'fastify';
+import { StartError, openDatabase } from '@app/persistence';
 import { VERSION } from '../../version.js';
-import { HealthController, METRICS, SCRAPER_KEY } from './health.controller.js';
+import { serveHealth } from './serve-health.js';
 import { Worker } from './worker.js';
 
 async function main(): Promise<void> {
@@ -40,15 +27,17 @@ async function main(): Promise<void> {
     keyring: await loadKeyring(config, systemRandom),
   });
   const worker = new Worker({ ...config, DATABASE_URL }, VERSION, database, metrics, logger);
-  const http = await serveHealth(database, metrics, config);
+  const http = await serveHealth(database, metrics, new ScraperKey(config.POSTHORN_METRICS_KEY), {
+    host: config.HOST,
+    port: config.WORKER_PORT,
+  });
   await worker.start();
-  const port = (http.getHttpServer().address() as AddressInfo).port;
   logger.info(
-    { config: describeConfig(config), version: VERSION, node: process.version, port },
+    { config: describeConfig(config), version: VERSION, node: process.version, port: http.port },
     'process.started',
   );
   for (const detail of configWarnings(config)) logger.warn({ detail }, 'config.warning');
-  process.send?.({ type: 'ready', port });
+  process.send?.({ type: 'ready', port: http.port });
 
   let stopping = false;
   const stop = async (reason: string): Promise<void> => {
@@ -65,38 +54,6 @@ async function main(): Promise<void> {
   process.on('SIGINT', () => void stop('SIGINT'));
   // Whoever started us is gone: nobody would end us.
   process.on('disconnect', () => void stop('parent is gone'));
-}
-
-async function serveHealth(
-  database: Database,
-  metrics: Metrics,
-  { HOST, WORKER_PORT, POSTHORN_METRICS_KEY }: Config,
-): Promise<NestFastifyApplication> {
-  @Module({
-    controllers: [HealthController],
-    providers: [
-      { provide: Database, useValue: database },
-      { provide: METRICS, useValue: metrics },
-      { provide: SCRAPER_KEY, useValue: new ScraperKey(POSTHORN_METRICS_KEY) },
-    ],
-  })
-  class HealthModule {}
-  // As the api's: who asks slowly is cut, and nothing of an answer is for a browser.
-  const adapter = new FastifyAdapter({
-    requestTimeout: REQUEST_SECONDS_MAX * 1000,
-    keepAliveTimeout: KEEP_ALIVE_SECONDS * 1000,
-    http: { headersTimeout: HEADERS_SECONDS_MAX * 1000, requestTimeout: REQUEST_SECONDS_MAX * 1000 },
-  });
-  const app = await NestFactory.create<NestFastifyApplication>(HealthModule, adapter, { logger: false });
-  adapter.getInstance<FastifyInstance>().addHook('onRequest', async (_, reply) => {
-    reply.headers({
-      'x-content-type-options': 'nosniff',
-      'cache-control': 'no-store',
-      'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
-    });
-  });
-  await app.listen(WORKER_PORT, HOST);
-  return app;
 }
 
 main().catch((error: unknown) => {

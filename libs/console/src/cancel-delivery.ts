@@ -1,4 +1,5 @@
-import { Problem, type DeliveryDto, type Scope } from '@app/contracts';
+import { Problem, type Scope } from '@app/contracts';
+import type { DeliveryDto } from '@app/dto';
 import { cancelRepository, type DeliveryToCancel, type Tx } from '@app/persistence';
 import { readDelivery } from './read-deliveries.js';
 

@@ -1,4 +1,4 @@
-import type { EndpointHealthDto, HealthFiguresDto } from '@app/contracts';
+import type { EndpointHealthDto, HealthFiguresDto } from '@app/dto';
 import { effectiveRateFactor, latencyQuantileMs, takeSlots, toPublicId, type RateState } from '@app/domain';
 import {
   blockedKeys,

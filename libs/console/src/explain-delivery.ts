@@ -1,10 +1,5 @@
-import {
-  AHEAD_COUNTED_MAX,
-  FAILURE_MEANINGS,
-  type ExplanationDto,
-  type WaitsForDto,
-  type WayToSendDto,
-} from '@app/contracts';
+import { AHEAD_COUNTED_MAX, FAILURE_MEANINGS } from '@app/contracts';
+import type { ExplanationDto, WaitsForDto, WayToSendDto } from '@app/dto';
 import { FAILURES, isFailureClass, toPublicId } from '@app/domain';
 import type { ExplainRow } from '@app/persistence';
 import { circuitReason } from './lane-transition.js';

@@ -1,4 +1,4 @@
-import type { LaneTransitionDto } from '@app/contracts';
+import type { LaneTransitionDto } from '@app/dto';
 import { toPublicId } from '@app/domain';
 import type { LaneTransitionRow } from '@app/persistence';
 

@@ -1,12 +1,11 @@
-import {
-  Problem,
-  type AttemptDto,
-  type DeliveryDto,
-  type DeliveryWithTimelineDto,
-  type ExplanationDto,
-  type Scope,
-  type SentRequestDto,
-} from '@app/contracts';
+import { Problem, type Scope } from '@app/contracts';
+import type {
+  AttemptDto,
+  DeliveryDto,
+  DeliveryWithTimelineDto,
+  ExplanationDto,
+  SentRequestDto,
+} from '@app/dto';
 import { deliveryBody, toPublicId, uuidFloor, uuidTimeMs, type CancelReason, type GaveUp } from '@app/domain';
 import {
   attemptsOfDelivery,

@@ -1,5 +1,6 @@
 import { ENDPOINTS_PER_SUBSCRIBER_MAX, EVENT_ID_AGE_HOURS_MAX, Problem } from '@app/contracts';
-import type { EventDto, EventWithDeliveriesDto, Scope } from '@app/contracts';
+import type { Scope } from '@app/contracts';
+import type { EventDto, EventWithDeliveriesDto } from '@app/dto';
 import { toPublicId, uuidTimeMs } from '@app/domain';
 import {
   countDeliveriesOfEvents,

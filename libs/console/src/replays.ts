@@ -1,4 +1,5 @@
-import { Problem, type ReplayDto, type Scope } from '@app/contracts';
+import { Problem, type Scope } from '@app/contracts';
+import type { ReplayDto } from '@app/dto';
 import { toPublicId, uuidTimeMs } from '@app/domain';
 import {
   replaysRepository,

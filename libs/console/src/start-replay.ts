@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { boundTo, Problem, REPLAY_DAYS_MAX, type Scope, type StartedReplayDto } from '@app/contracts';
+import { boundTo, Problem, REPLAY_DAYS_MAX, type Scope } from '@app/contracts';
+import type { StartedReplayDto } from '@app/dto';
 import { newId, toPublicId, uuidTimeMs, type Clock, type Random } from '@app/domain';
 import { replaysRepository, type ReplayFilter, type ReplayRow, type Tx } from '@app/persistence';
 

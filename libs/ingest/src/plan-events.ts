@@ -1,8 +1,24 @@
-import { Problem } from '@app/contracts';
+import { Problem, type Priority } from '@app/contracts';
 import { matchesAny, newId, type Random } from '@app/domain';
 import type { EndpointForMatch, NewDelivery, NewEvent, SubscriberForAccept } from '@app/persistence';
 import type { WrappedKey } from '@app/sealing';
-import type { ParsedEvent } from './parse-events.js';
+
+/** An event that a publisher wants accepted, checked as far as its own text goes. */
+export interface ParsedEvent {
+  /** The subscriber's uuid, or the company's own id for it. */
+  subscriber: { id: string } | { externalId: string };
+  type: string;
+  version: string | null;
+  /** The bytes of `data`, exactly as they stood in the request. */
+  data: string;
+  occurredAt: Date | null;
+  /** The publisher's own id, as a uuid. */
+  id: string | null;
+  priority: Priority;
+  /** What it is ordered by at ordered endpoints; null: among all events without one. */
+  orderingKey: string | null;
+  traceparent: string | null;
+}
 
 /** An event to accept; a test goes to one endpoint, whatever it subscribes to. */
 export interface AcceptableEvent extends ParsedEvent {

@@ -3,7 +3,7 @@ import {
   PageQueryDto,
   type AccessTokenPageDto,
   type CreatedAccessTokenDto,
-} from '@app/contracts';
+} from '@app/dto';
 import { fromPublicId } from '@app/domain';
 import { AccessTokens, auditOfToken } from '@app/endpoints';
 import { Database } from '@app/persistence';

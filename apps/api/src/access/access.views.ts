@@ -1,4 +1,4 @@
-import type { AccessTokenDto, ApiKeyDto } from '@app/contracts';
+import type { AccessTokenDto, ApiKeyDto } from '@app/dto';
 import { toPublicId } from '@app/domain';
 import type { ListedKey, ListedToken } from '@app/persistence';
 

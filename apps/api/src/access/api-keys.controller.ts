@@ -1,12 +1,12 @@
+import { Problem } from '@app/contracts';
 import {
   CreateApiKeyDto,
   PageQueryDto,
-  Problem,
   RotateApiKeyDto,
   type ApiKeyDto,
   type ApiKeyPageDto,
   type ApiKeyWithTextDto,
-} from '@app/contracts';
+} from '@app/dto';
 import { fromPublicId, type Clock } from '@app/domain';
 import { ApiKeys, auditOfKey, refuseBoundToKeys } from '@app/endpoints';
 import { Database, subscribersRepository, type Tx } from '@app/persistence';

@@ -1,9 +1,5 @@
-import {
-  ListAuditQueryDto,
-  type AuditActorKind,
-  type AuditEntryDto,
-  type AuditPageDto,
-} from '@app/contracts';
+import type { AuditActorKind } from '@app/contracts';
+import { ListAuditQueryDto, type AuditEntryDto, type AuditPageDto } from '@app/dto';
 import { fromPublicId, toPublicId } from '@app/domain';
 import { auditRepository, Database, type AuditFilter, type AuditRow } from '@app/persistence';
 import { Controller, Get, Query } from '@nestjs/common';

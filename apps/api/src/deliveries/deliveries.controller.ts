@@ -1,12 +1,12 @@
+import { Problem } from '@app/contracts';
 import {
   DeliveryDto,
   DeliveryPageDto,
   DeliveryWithTimelineDto,
   ExplanationDto,
   ListDeliveriesQueryDto,
-  Problem,
   ResentDto,
-} from '@app/contracts';
+} from '@app/dto';
 import { CancelDelivery, ReadDeliveries, ResendDelivery } from '@app/console';
 import { auditChange, fromPublicId } from '@app/domain';
 import type { Logger } from '@app/observability';

@@ -1,4 +1,4 @@
-import { ProblemDto } from '@app/contracts';
+import { ProblemDto } from '@app/dto';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
 import { VERSION } from '../../../version.js';

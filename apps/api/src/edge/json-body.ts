@@ -1,5 +1,5 @@
 import { BODY_BYTES_MAX, JSON_DEPTH_MAX, JSON_KEYS_MAX, Problem } from '@app/contracts';
-import { shapeOf } from '@app/ingest';
+import { shapeOf } from './raw-json.js';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { RAW_BODY_LIMITS } from './route-table.js';
 

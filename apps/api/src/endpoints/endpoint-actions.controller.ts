@@ -1,11 +1,11 @@
+import type { AuditAction } from '@app/contracts';
 import {
   DisableEndpointDto,
   RotateSecretDto,
-  type AuditAction,
   type EnabledEndpointDto,
   type EndpointDto,
   type EndpointSecretsDto,
-} from '@app/contracts';
+} from '@app/dto';
 import { toPublicId } from '@app/domain';
 import { Endpoints, EndpointSecrets, EndpointStates, type EndpointReference } from '@app/endpoints';
 import type { EndpointRow, Tx } from '@app/persistence';

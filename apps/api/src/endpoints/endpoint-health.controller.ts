@@ -1,4 +1,4 @@
-import type { EndpointHealthDto } from '@app/contracts';
+import type { EndpointHealthDto } from '@app/dto';
 import { ReadHealth } from '@app/console';
 import { Endpoints } from '@app/endpoints';
 import { Database } from '@app/persistence';

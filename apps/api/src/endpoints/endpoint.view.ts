@@ -6,7 +6,7 @@ import type {
   RetryPolicyDto,
   ShownAuthDto,
   ShownTlsDto,
-} from '@app/contracts';
+} from '@app/dto';
 import {
   AUTH_SECRETS,
   completeRetryPolicy,

@@ -5,7 +5,7 @@ import {
   type CreatedEndpointDto,
   type EndpointDto,
   type EndpointPageDto,
-} from '@app/contracts';
+} from '@app/dto';
 import { toPublicId } from '@app/domain';
 import { Endpoints, Subscribers } from '@app/endpoints';
 import { Database, endpointsRepository } from '@app/persistence';

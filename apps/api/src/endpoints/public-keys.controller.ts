@@ -1,4 +1,4 @@
-import { ListJwksQueryDto, type JwksDto, type PublicKeysDto } from '@app/contracts';
+import { ListJwksQueryDto, type JwksDto, type PublicKeysDto } from '@app/dto';
 import { fromPublicId, toPublicId } from '@app/domain';
 import { EndpointSecrets } from '@app/endpoints';
 import { Database, publicKeysRepository } from '@app/persistence';

@@ -6,7 +6,7 @@ import {
   type EventTypePageDto,
   type PutEventTypeVersionDto,
   type RetryPolicyDto,
-} from '@app/contracts';
+} from '@app/dto';
 import { isEventTypeName } from '@app/domain';
 import { EventTypes } from '@app/endpoints';
 import { Database, eventTypesRepository, type EventTypeRow, type VersionChange } from '@app/persistence';

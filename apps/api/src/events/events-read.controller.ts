@@ -1,4 +1,5 @@
-import { EventPageDto, EventWithDeliveriesDto, ListEventsQueryDto, Problem } from '@app/contracts';
+import { Problem } from '@app/contracts';
+import { EventPageDto, EventWithDeliveriesDto, ListEventsQueryDto } from '@app/dto';
 import { ReadEvents } from '@app/console';
 import { fromPublicId } from '@app/domain';
 import { Database } from '@app/persistence';

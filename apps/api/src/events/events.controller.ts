@@ -1,6 +1,7 @@
-import { AcceptedEventDto, BatchAnswerDto, PublishBatchDto, PublishEventDto, Problem } from '@app/contracts';
+import { Problem } from '@app/contracts';
+import { AcceptedEventDto, BatchAnswerDto, PublishBatchDto, PublishEventDto } from '@app/dto';
 import type { Clock } from '@app/domain';
-import { AcceptEvents, parseBatch, parseEvent, type AcceptAnswer, type ParsedEvent } from '@app/ingest';
+import { AcceptEvents, type AcceptAnswer, type ParsedEvent } from '@app/ingest';
 import { Metrics, type Logger } from '@app/observability';
 import { Controller, HttpCode, Inject, Post, Req, Res } from '@nestjs/common';
 import { ApiAcceptedResponse, ApiBody, ApiOperation, ApiTags } from '@nestjs/swagger';
@@ -10,6 +11,7 @@ import { CurrentCaller, type Caller } from '../edge/caller.js';
 import { claimOf } from '../edge/mutations.js';
 import { RequireScope } from '../edge/require-scope.decorator.js';
 import { CLOCK, LOGGER } from '../tokens.js';
+import { parseBatch, parseEvent } from './parse-events.js';
 import { refusalOf, tell } from './publish-answers.js';
 
 const TRACEPARENT = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;

@@ -1,4 +1,5 @@
-import type { Problem, RefusedEventDto } from '@app/contracts';
+import type { Problem } from '@app/contracts';
+import type { RefusedEventDto } from '@app/dto';
 import type { AcceptAnswer, AcceptedEvent } from '@app/ingest';
 import type { Logger, Metrics } from '@app/observability';
 import type { Caller } from '../edge/caller.js';

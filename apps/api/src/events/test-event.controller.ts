@@ -1,10 +1,5 @@
-import {
-  Problem,
-  TestEventAnswerDto,
-  TestEventDto,
-  VERIFICATION_EVENT_TYPE,
-  type AuditAction,
-} from '@app/contracts';
+import { Problem, VERIFICATION_EVENT_TYPE, type AuditAction } from '@app/contracts';
+import { TestEventAnswerDto, TestEventDto } from '@app/dto';
 import { fromPublicId, toPublicId } from '@app/domain';
 import { Endpoints } from '@app/endpoints';
 import { AcceptEvents, TEST_EVENT_TYPE, type AcceptableEvent } from '@app/ingest';

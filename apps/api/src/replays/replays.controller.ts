@@ -1,11 +1,5 @@
-import {
-  ListReplaysQueryDto,
-  Problem,
-  ReplayDto,
-  ReplayPageDto,
-  StartedReplayDto,
-  StartReplayDto,
-} from '@app/contracts';
+import { Problem } from '@app/contracts';
+import { ListReplaysQueryDto, ReplayDto, ReplayPageDto, StartedReplayDto, StartReplayDto } from '@app/dto';
 import { findSubscriber, Replays, StartReplay } from '@app/console';
 import { auditChange, fromPublicId } from '@app/domain';
 import { Body, Controller, Delete, Get, HttpCode, Param, Post, Query, Req } from '@nestjs/common';

@@ -1,4 +1,4 @@
-import { PreviewRetryPolicyDto, type RetryPolicyDto, type RetryPolicyPreviewDto } from '@app/contracts';
+import { PreviewRetryPolicyDto, type RetryPolicyDto, type RetryPolicyPreviewDto } from '@app/dto';
 import { completeRetryPolicy, previewTries, type PreviewedTry } from '@app/domain';
 import { checkRetryPolicy } from '@app/endpoints';
 import { Body, Controller, HttpCode, Post } from '@nestjs/common';

@@ -1,4 +1,4 @@
-import type { SubscriberDto } from '@app/contracts';
+import type { SubscriberDto } from '@app/dto';
 import { toPublicId } from '@app/domain';
 import type { SubscriberEntity } from '@app/persistence';
 

@@ -4,7 +4,7 @@ import {
   PageQueryDto,
   type SubscriberDto,
   type SubscriberPageDto,
-} from '@app/contracts';
+} from '@app/dto';
 import { toPublicId } from '@app/domain';
 import { Subscribers } from '@app/endpoints';
 import { Database, subscribersRepository } from '@app/persistence';

@@ -3,8 +3,8 @@ import {
   EXTERNAL_ID_LENGTH_MAX,
   ORDERING_KEY_LENGTH_MAX,
   VERSION_LENGTH_MAX,
-  type PublishEventDto,
 } from '@app/contracts';
+import type { PublishEventDto } from '@app/dto';
 
 const PRINTABLE = /^[\x20-\x7e]+$/;
 const TYPE = /^[a-zA-Z0-9_-]+(\.[a-zA-Z0-9_-]+)*$/;

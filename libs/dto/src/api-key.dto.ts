@@ -1,4 +1,14 @@
 import {
+  EXTERNAL_ID_LENGTH_MAX,
+  KEY_NETWORKS_MAX,
+  KEY_OVERLAP_SECONDS_MAX,
+  KEY_SECONDS_MAX,
+  KEY_SECONDS_MIN,
+  NAME_LENGTH_MAX,
+  SCOPES,
+  type ApiScope,
+} from '@app/contracts';
+import {
   ArrayMaxSize,
   ArrayMinSize,
   IsArray,
@@ -12,15 +22,6 @@ import {
   MaxLength,
   Min,
 } from 'class-validator';
-import {
-  EXTERNAL_ID_LENGTH_MAX,
-  KEY_NETWORKS_MAX,
-  KEY_OVERLAP_SECONDS_MAX,
-  KEY_SECONDS_MAX,
-  KEY_SECONDS_MIN,
-  NAME_LENGTH_MAX,
-} from '../limits.js';
-import { SCOPES, type ApiScope } from '../scopes.js';
 import { atMost, IsNotBlank, IsPlainText } from './field-rules.js';
 import { SUBSCRIBER } from './filter-patterns.js';
 

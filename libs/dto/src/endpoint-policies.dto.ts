@@ -1,5 +1,5 @@
+import { DISABLE_AFTER_SECONDS_MAX, DISABLE_AFTER_SECONDS_MIN, DISABLE_ATTEMPTS_MAX } from '@app/contracts';
 import { IsInt, IsOptional, Matches, Max, Min } from 'class-validator';
-import { DISABLE_AFTER_SECONDS_MAX, DISABLE_AFTER_SECONDS_MIN, DISABLE_ATTEMPTS_MAX } from '../limits.js';
 import { atMost } from './field-rules.js';
 import { ENDPOINT_ID } from './filter-patterns.js';
 

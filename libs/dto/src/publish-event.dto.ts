@@ -1,17 +1,15 @@
-import { IsIn, IsISO8601, IsOptional, IsString, Length, Matches } from 'class-validator';
 import {
   EVENT_TYPE_LENGTH_MAX,
   EXTERNAL_ID_LENGTH_MAX,
   ORDERING_KEY_LENGTH_MAX,
+  PRIORITIES,
   VERSION_LENGTH_MAX,
-} from '../limits.js';
+  type Priority,
+} from '@app/contracts';
+import { IsIn, IsISO8601, IsOptional, IsString, Length, Matches } from 'class-validator';
 import { IsPlainText } from './field-rules.js';
 
-export const PRIORITIES = ['critical', 'normal'] as const;
-/** Of an event: critical ones go before normal ones. */
-export type Priority = (typeof PRIORITIES)[number];
-
-// Without the field's name: libs/ingest puts a pointer before them.
+// Without the field's name: parse-events.ts of the api puts a pointer before them.
 const SUBSCRIBER_FORM = `must be the id (sub_…) or externalId of a subscriber, 1 to ${EXTERNAL_ID_LENGTH_MAX} characters`;
 const TYPE_FORM = `must be segments of letters, digits, _ or - joined by dots, at most ${EVENT_TYPE_LENGTH_MAX} characters`;
 const VERSION_FORM = `must be a text of 1 to ${VERSION_LENGTH_MAX} characters`;

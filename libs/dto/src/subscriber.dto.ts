@@ -1,11 +1,11 @@
-import { IsBoolean, IsOptional, IsString, MaxLength, MinLength } from 'class-validator';
 import {
   EXTERNAL_ID_LENGTH_MAX,
   METADATA_ENTRIES_MAX,
   METADATA_NAME_LENGTH_MAX,
   METADATA_VALUE_LENGTH_MAX,
   NAME_LENGTH_MAX,
-} from '../limits.js';
+} from '@app/contracts';
+import { IsBoolean, IsOptional, IsString, MaxLength, MinLength } from 'class-validator';
 import { AsGiven, atMost, IfNotNull, IfPresent, IsNotBlank, IsPlainText, IsTexts } from './field-rules.js';
 
 export const METADATA_BOUNDS = {

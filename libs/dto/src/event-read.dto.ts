@@ -1,5 +1,5 @@
+import { EVENT_TYPE_LENGTH_MAX, EXTERNAL_ID_LENGTH_MAX } from '@app/contracts';
 import { IsOptional, IsString, Length, Matches } from 'class-validator';
-import { EVENT_TYPE_LENGTH_MAX, EXTERNAL_ID_LENGTH_MAX } from '../limits.js';
 import { DeliveryDto } from './delivery.dto.js';
 import { IsPlainText } from './field-rules.js';
 import { EVENT_TYPE_NAME, INSTANT, SUBSCRIBER } from './filter-patterns.js';

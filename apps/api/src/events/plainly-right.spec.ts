@@ -1,5 +1,5 @@
 import 'reflect-metadata';
-import { PublishEventDto } from '@app/contracts';
+import { PublishEventDto } from '@app/dto';
 import { validateSync } from 'class-validator';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';

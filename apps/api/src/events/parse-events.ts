@@ -6,31 +6,14 @@ import {
   EVENT_ID_AHEAD_MINUTES_MAX,
   EVENT_KEYS_MAX,
   Problem,
-  PublishEventDto,
   type FieldProblem,
-  type Priority,
 } from '@app/contracts';
+import { PublishEventDto } from '@app/dto';
 import { fromPublicId, uuidTimeMs } from '@app/domain';
+import type { ParsedEvent } from '@app/ingest';
 import { validateSync } from 'class-validator';
+import { elementSpans, hasMoreKeysThan, memberSpan, type Span } from '../edge/raw-json.js';
 import { isPlainlyRight } from './plainly-right.js';
-import { elementSpans, hasMoreKeysThan, memberSpan, type Span } from './raw-json.js';
-
-/** An event that a publisher wants accepted, checked as far as its own text goes. */
-export interface ParsedEvent {
-  /** The subscriber's uuid, or the company's own id for it. */
-  subscriber: { id: string } | { externalId: string };
-  type: string;
-  version: string | null;
-  /** The bytes of `data`, exactly as they stood in the request. */
-  data: string;
-  occurredAt: Date | null;
-  /** The publisher's own id, as a uuid. */
-  id: string | null;
-  priority: Priority;
-  /** What it is ordered by at ordered endpoints; null: among all events without one. */
-  orderingKey: string | null;
-  traceparent: string | null;
-}
 
 // A body of a hundred thousand wrong fields must not make an answer that is larger still.
 const ERRORS_SHOWN_MAX = 20;

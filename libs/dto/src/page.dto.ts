@@ -1,6 +1,6 @@
+import { PAGE_SIZE_MAX } from '@app/contracts';
 import { Type } from 'class-transformer';
 import { IsInt, IsOptional, IsString, Max, MaxLength, Min } from 'class-validator';
-import { PAGE_SIZE_MAX } from '../limits.js';
 import { atMost } from './field-rules.js';
 
 /** How much of a list, and from where. */

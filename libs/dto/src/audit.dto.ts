@@ -1,6 +1,5 @@
+import { AUDIT_ACTIONS, type AuditAction, type AuditActorKind, EXTERNAL_ID_LENGTH_MAX } from '@app/contracts';
 import { IsIn, IsOptional, IsString, Length, Matches, MaxLength } from 'class-validator';
-import { AUDIT_ACTIONS, type AuditAction, type AuditActorKind } from '../audit-actions.js';
-import { EXTERNAL_ID_LENGTH_MAX } from '../limits.js';
 import { IsPlainText } from './field-rules.js';
 import { INSTANT, SUBSCRIBER } from './filter-patterns.js';
 import { PageQueryDto } from './page.dto.js';

@@ -1,6 +1,11 @@
+import {
+  DESCRIPTION_LENGTH_MAX,
+  TOKEN_SECONDS_MAX,
+  TOKEN_SECONDS_MIN,
+  TOKEN_MODES,
+  type TokenMode,
+} from '@app/contracts';
 import { IsIn, IsInt, IsOptional, IsString, Max, MaxLength, Min } from 'class-validator';
-import { DESCRIPTION_LENGTH_MAX, TOKEN_SECONDS_MAX, TOKEN_SECONDS_MIN } from '../limits.js';
-import { TOKEN_MODES, type TokenMode } from '../scopes.js';
 import { atMost, IsPlainText } from './field-rules.js';
 
 /** An access token to make for a customer. */

@@ -1,5 +1,5 @@
+import { EVENT_TYPE_LENGTH_MAX, EXTERNAL_ID_LENGTH_MAX } from '@app/contracts';
 import { IsBoolean, IsIn, IsOptional, IsString, Length, Matches } from 'class-validator';
-import { EVENT_TYPE_LENGTH_MAX, EXTERNAL_ID_LENGTH_MAX } from '../limits.js';
 import { IsPlainText } from './field-rules.js';
 import { ENDPOINT_ID, EVENT_TYPE_NAME, INSTANT, SUBSCRIBER } from './filter-patterns.js';
 import { PageQueryDto } from './page.dto.js';

@@ -1,5 +1,5 @@
+import { SECRET_OVERLAP_SECONDS_MAX } from '@app/contracts';
 import { IsIn, IsInt, IsOptional, IsString, Max, MaxLength, Min } from 'class-validator';
-import { SECRET_OVERLAP_SECONDS_MAX } from '../limits.js';
 import { atMost, IfPresent } from './field-rules.js';
 
 /** How to rotate a signing secret. */

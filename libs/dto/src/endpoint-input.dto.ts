@@ -1,3 +1,13 @@
+import {
+  CUSTOM_HEADERS_MAX,
+  DESCRIPTION_LENGTH_MAX,
+  DISABLED_REASON_LENGTH_MAX,
+  EVENT_TYPE_LENGTH_MAX,
+  EVENT_TYPE_PATTERNS_MAX,
+  TIMEOUT_SECONDS_MAX,
+  TIMEOUT_SECONDS_MIN,
+  URL_LENGTH_MAX,
+} from '@app/contracts';
 import { Type } from 'class-transformer';
 import {
   ArrayMaxSize,
@@ -15,16 +25,6 @@ import {
   MinLength,
   ValidateNested,
 } from 'class-validator';
-import {
-  CUSTOM_HEADERS_MAX,
-  DESCRIPTION_LENGTH_MAX,
-  DISABLED_REASON_LENGTH_MAX,
-  EVENT_TYPE_LENGTH_MAX,
-  EVENT_TYPE_PATTERNS_MAX,
-  TIMEOUT_SECONDS_MAX,
-  TIMEOUT_SECONDS_MIN,
-  URL_LENGTH_MAX,
-} from '../limits.js';
 import type { AuthDto, SignatureHeaderDto, TlsDto } from './endpoint-credentials.dto.js';
 import { AutoDisableDto, OnFailureDto, type RateLimitDto } from './endpoint-policies.dto.js';
 import { AsGiven, atMost, IfNotNull, IfPresent, IsPlainText, IsTexts } from './field-rules.js';

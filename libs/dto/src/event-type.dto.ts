@@ -1,3 +1,9 @@
+import {
+  DESCRIPTION_LENGTH_MAX,
+  EVENT_TYPE_LENGTH_MAX,
+  EVENT_TYPE_VERSIONS_MAX,
+  VERSION_LENGTH_MAX,
+} from '@app/contracts';
 import { Type } from 'class-transformer';
 import {
   ArrayMaxSize,
@@ -9,12 +15,6 @@ import {
   MaxLength,
   ValidateNested,
 } from 'class-validator';
-import {
-  DESCRIPTION_LENGTH_MAX,
-  EVENT_TYPE_LENGTH_MAX,
-  EVENT_TYPE_VERSIONS_MAX,
-  VERSION_LENGTH_MAX,
-} from '../limits.js';
 import { AsGiven, atMost, IfNotNull, IfPresent, IsPlainText } from './field-rules.js';
 import type { RetryPolicyDto } from './retry-policy.dto.js';
 

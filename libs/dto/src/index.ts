@@ -1,0 +1,23 @@
+// First: the decorators of the DTOs ask for it when their files are read.
+import 'reflect-metadata';
+export * from './access-token.dto.js';
+export * from './api-key.dto.js';
+export * from './audit.dto.js';
+export * from './publish-event.dto.js';
+export * from './delivery.dto.js';
+export * from './delivery-timeline.dto.js';
+export * from './event-read.dto.js';
+export * from './explanation.dto.js';
+export * from './replay.dto.js';
+export * from './retry-policy.dto.js';
+export * from './endpoint-secret.dto.js';
+export * from './endpoint-credentials.dto.js';
+export * from './endpoint-policies.dto.js';
+export * from './endpoint-health.dto.js';
+export * from './endpoint-input.dto.js';
+export * from './endpoint.dto.js';
+export * from './event-type.dto.js';
+export * from './page.dto.js';
+export * from './problem.dto.js';
+export * from './subscriber.dto.js';
+export * from './field-rules.js';
