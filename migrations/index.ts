@@ -13,6 +13,7 @@ import { QueueIndexes1795564800012 } from './1795564800012-queue-indexes.js';
 import { Lists1795651200014 } from './1795651200014-lists.js';
 import { ShortLocks1795651200015 } from './1795651200015-short-locks.js';
 import { ReplayCounts1795651200018 } from './1795651200018-replay-counts.js';
+import { SetAside1795651200019 } from './1795651200019-set-aside.js';
 
 /** In the order in which they run. An explicit array: a glob would also find what was renamed or half built. */
 export const MIGRATIONS = [
@@ -31,4 +32,5 @@ export const MIGRATIONS = [
   Lists1795651200014,
   ShortLocks1795651200015,
   ReplayCounts1795651200018,
+  SetAside1795651200019,
 ];

@@ -65,6 +65,33 @@ it('one that was just published, and one behind it', async () => {
   expect((await explain(second.path)).waitsFor.code).toBe('in_flight');
 });
 
+it('one that has a place, behind others that were held before they got theirs', async () => {
+  const { path, uuid: id } = await publish();
+  const ids = Array.from({ length: 6 }, uuid);
+  await query(
+    `INSERT INTO deliveries (id, subscriber_id, event_id, endpoint_id, event_type, status, place, trigger, due_at)
+     SELECT n, $1, $2, $3, 'a.b', 'pending', 'held', 'event', now() - interval '1 hour' FROM unnest($4::uuid[]) AS n`,
+    [fromPublicId('sub', acme), uuid(), endpoint, ids],
+  );
+  // From both ends, as promotions behind a backlog.
+  await query(
+    `UPDATE deliveries SET place = 'queued', due_at = now() - interval '1 minute' WHERE id = ANY($1::uuid[])`,
+    [[ids[0], ids[4], ids[5]]],
+  );
+  await setLane('queued = 4, held = 3');
+  expect((await explain(path)).waitsFor).toMatchObject({
+    code: 'backlog',
+    detail: { ahead: 3, more: false },
+  });
+  await query(`UPDATE deliveries SET place = 'held' WHERE id = $1`, [id]);
+  await query('DELETE FROM pgboss.job WHERE id = $1', [id]);
+  await setLane('queued = 3, held = 4');
+  expect((await explain(path)).waitsFor).toMatchObject({
+    code: 'backlog',
+    detail: { ahead: 6, more: false },
+  });
+});
+
 it('one that failed and waits for its next try; what it offers can be asked for', async () => {
   const { path, uuid: id } = await publish();
   await query(

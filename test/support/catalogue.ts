@@ -1,7 +1,7 @@
 import type { Database } from '@app/persistence';
 
 /**
- * The schema as text, from the catalogue: columns, constraints, indexes with their comments, functions. Partitions of a
+ * The schema as text, from the catalogue: columns, constraints, indexes with their comments, triggers, functions. Partitions of a
  * day are left out: they depend on the day. So is what is inside pg-boss's schema: that is pg-boss's golden.
  */
 export async function describeCatalogue(database: Database): Promise<string> {
@@ -31,6 +31,9 @@ export async function describeCatalogue(database: Database): Promise<string> {
       UNION ALL
       SELECT o.relname, 5, a.grantee::regrole::text, format('  grant %s to %s', string_agg(a.privilege_type, ', ' ORDER BY a.privilege_type), a.grantee::regrole)
         FROM ours o JOIN pg_class c ON c.oid = o.oid, aclexplode(c.relacl) AS a WHERE a.grantee <> c.relowner GROUP BY o.relname, a.grantee
+      UNION ALL
+      SELECT o.relname, 6, t.tgname, format('  trigger %s', regexp_replace(pg_get_triggerdef(t.oid), '^CREATE TRIGGER ', ''))
+        FROM ours o JOIN pg_trigger t ON t.tgrelid = o.oid WHERE NOT t.tgisinternal
       UNION ALL
       SELECT 'zz', 4, p.proname, format(E'\\nfunction %s(%s) returns %s', p.proname, pg_get_function_identity_arguments(p.oid), pg_get_function_result(p.oid))
         FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace

@@ -153,8 +153,8 @@ export const endpointsRepository = {
     await tx.query('DELETE FROM rate_slots WHERE endpoint_id = $1', [id]);
     await tx.query(
       `UPDATE pgboss.job SET start_after = now() WHERE name = $2 AND state < 'active' AND start_after > now() AND id = ANY (ARRAY(
-         SELECT d.id FROM deliveries d WHERE d.endpoint_id = $1 AND d.status = 'pending' AND d.place = 'queued'
-            AND d.due_because = 'rate_limit' LIMIT 2000))`,
+         SELECT d.id FROM deliveries d WHERE d.endpoint_id = $1 AND d.status = 'pending' AND d.set_aside IS NULL
+            AND d.place = 'queued' AND d.due_because = 'rate_limit' LIMIT 2000))`,
       [id, DELIVER_QUEUE],
     );
     await tx.query('SELECT pg_notify($1, $2)', [DUE_CHANNEL, dueNoticePayload({ endpointIds: [id] })]);

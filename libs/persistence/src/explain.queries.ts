@@ -56,10 +56,20 @@ export async function factsOfDelivery(
   const queue = predicates.parameter(DELIVER_QUEUE);
   const counted = predicates.parameter(AHEAD_COUNTED_MAX + 1);
   const since = predicates.parameter(attemptsSince);
-  const ahead = (place: string) => `(SELECT count(*)::int FROM (
+  const ofLane = `a.endpoint_id = d.endpoint_id AND a.status = 'pending' AND a.ordering_key IS NULL`;
+  const heldBefore = `(SELECT count(*)::int FROM (
       SELECT 1 FROM deliveries a
-       WHERE a.endpoint_id = d.endpoint_id AND a.status = 'pending' AND a.place = '${place}' AND a.ordering_key IS NULL
-         AND (a.due_at, a.id) < (d.due_at, d.id) LIMIT ${counted}) counted)`;
+       WHERE ${ofLane} AND a.set_aside = 'held' AND a.place = 'held' AND (a.set_aside_at, a.id) < (d.due_at, d.id) LIMIT ${counted}) counted)`;
+  // Those that were promoted stand at both ends of what was held, and are no more than are queued.
+  const promoted = (order: string) => `(
+      SELECT a.id, a.place, a.due_at FROM deliveries a WHERE ${ofLane} AND a.set_aside = 'held' AND a.critical = c.critical
+       ORDER BY a.set_aside_at ${order}, a.id ${order} LIMIT coalesce(l.queued, 0))`;
+  const queuedBefore = `(SELECT count(*)::int FROM (
+      SELECT 1 FROM (
+        SELECT a.id, a.place, a.due_at FROM deliveries a WHERE ${ofLane} AND a.set_aside IS NULL
+        UNION SELECT p.* FROM (VALUES (true), (false)) AS c (critical)
+                CROSS JOIN LATERAL (${promoted('ASC')} UNION ALL ${promoted('DESC')}) p) a
+       WHERE a.place = 'queued' AND (a.due_at, a.id) < (d.due_at, d.id) LIMIT ${counted}) counted)`;
   const [row] = await reader.query<ExplainRow>(
     `SELECT now() AS now, d.id, d.subscriber_id AS "subscriberId", d.endpoint_id AS "endpointId", d.status, d.place, d.trigger,
             d.attempts, d.due_at AS "dueAt", d.due_because AS "dueBecause", d.gave_up AS "gaveUp",
@@ -84,7 +94,8 @@ export async function factsOfDelivery(
                    SELECT 1 FROM deliveries a
                     WHERE a.endpoint_id = d.endpoint_id AND a.ordering_key = d.ordering_key AND a.status = 'pending'
                       AND a.seq < d.seq LIMIT ${counted}) counted)
-                 ELSE least(${ahead('queued')} + CASE d.place WHEN 'held' THEN ${ahead('held')} ELSE 0 END, ${counted})
+                 WHEN d.place = 'held' THEN least(coalesce(l.queued, 0) + ${heldBefore}, ${counted})
+                 ELSE ${queuedBefore}
             END)::int AS ahead,
             (SELECT json_build_object('class', a.failure, 'statusCode', a.status_code, 'detail', a.failure_detail,
                                       'atMs', floor(extract(epoch FROM a.finished_at) * 1000))

@@ -19,7 +19,7 @@ export interface LaneHealthRow {
   failingSince: Date | null;
   failingAttempts: number;
   warnedPercent: number;
-  /** Of what is pending; of ordering keys the first of each of the hundred that have waited longest. */
+  /** Of what is pending (of what was promoted: since when it was held); of ordering keys the first of each of the hundred that have waited longest. */
   oldestDueAt: Date | null;
   rateState: RateState | Record<string, never> | null;
 }
@@ -49,10 +49,14 @@ export async function laneHealth(
             l.rate_reduced_at AS "rateReducedAt", l.failing_since AS "failingSince", l.failing_attempts AS "failingAttempts",
             l.warned_percent AS "warnedPercent", r.state AS "rateState",
             least(
-              (SELECT min(o.due_at) FROM unnest(ARRAY['queued', 'held', 'waiting']) AS p (place) CROSS JOIN LATERAL (
-                 SELECT d.due_at FROM deliveries d
-                  WHERE d.endpoint_id = l.endpoint_id AND d.place = p.place AND d.status = 'pending' AND d.ordering_key IS NULL
-                  ORDER BY d.due_at LIMIT 1) o),
+              (SELECT min(d.due_at) FROM deliveries d
+                WHERE d.endpoint_id = l.endpoint_id AND d.set_aside IS NULL AND d.status = 'pending' AND d.ordering_key IS NULL),
+              (SELECT min(o.set_aside_at) FROM (VALUES ('held', true), ('held', false), ('waiting', true), ('waiting', false)) AS p (place, critical)
+                CROSS JOIN LATERAL (
+                 SELECT d.set_aside_at FROM deliveries d
+                  WHERE d.endpoint_id = l.endpoint_id AND d.set_aside = p.place AND d.critical = p.critical AND d.status = 'pending'
+                    AND d.ordering_key IS NULL
+                  ORDER BY d.set_aside_at LIMIT 1) o),
               (SELECT min(o.due_at) FROM (
                  SELECT k.key FROM ordering_keys k WHERE k.endpoint_id = l.endpoint_id ORDER BY k.changed_at LIMIT $3) k
                CROSS JOIN LATERAL (

@@ -185,9 +185,9 @@ export const lanesRepository = {
       `SELECT p.id FROM unnest($1::uuid[]) AS e (id) JOIN lanes l ON l.endpoint_id = e.id
          CROSS JOIN (VALUES (true), (false)) AS c (critical) CROSS JOIN LATERAL (
          SELECT d.id FROM deliveries d
-          WHERE d.endpoint_id = e.id AND d.status = 'pending' AND (d.ordering_key IS NULL) AND d.place = 'waiting'
-            AND d.critical = c.critical AND d.due_at <= now() AND d.id IS DISTINCT FROM l.probe_id
-          ORDER BY d.due_at LIMIT $2 FOR UPDATE OF d SKIP LOCKED) p LIMIT $2`,
+          WHERE d.endpoint_id = e.id AND d.status = 'pending' AND (d.ordering_key IS NULL) AND d.set_aside = 'waiting' AND d.place = 'waiting'
+            AND d.critical = c.critical AND d.set_aside_at <= now() AND d.id IS DISTINCT FROM l.probe_id
+          ORDER BY d.set_aside_at LIMIT $2 FOR UPDATE OF d SKIP LOCKED) p LIMIT $2`,
       [endpointIds, max],
     );
     return rows.map((row) => row.id).sort();
@@ -217,8 +217,8 @@ export const lanesRepository = {
       `SELECT p.id FROM lanes l JOIN endpoints e ON e.id = l.endpoint_id
          CROSS JOIN (VALUES (true, true), (true, false), (false, true), (false, false)) AS c (unordered, critical) CROSS JOIN LATERAL (
          SELECT d.id, d.run_at, d.event_type FROM deliveries d
-          WHERE d.endpoint_id = l.endpoint_id AND d.status = 'pending' AND (d.ordering_key IS NULL) = c.unordered AND d.place = 'held'
-            AND d.critical = c.critical ORDER BY d.due_at, d.id LIMIT $2) p
+          WHERE d.endpoint_id = l.endpoint_id AND d.status = 'pending' AND (d.ordering_key IS NULL) = c.unordered AND d.set_aside = 'held'
+            AND d.place = 'held' AND d.critical = c.critical ORDER BY d.set_aside_at, d.id LIMIT $2) p
          LEFT JOIN event_types t ON t.name = p.event_type
         WHERE l.held > 0 AND p.run_at < now() - make_interval(secs => coalesce((e.retry_policy ->> 'ageMaxSeconds')::float8,
                 (t.retry_policy ->> 'ageMaxSeconds')::float8, $1)) LIMIT 1000`,

@@ -169,6 +169,8 @@ export const recordRepository = {
                                THEN 'retry' ELSE d.trigger END,
                 due_because = CASE WHEN b.applied THEN b.because ELSE d.due_because END,
                 gave_up = CASE WHEN b.applied THEN b.gave_up ELSE d.gave_up END,
+                -- Of what is held or waiting from now on, the table's trigger fills them in.
+                set_aside = CASE WHEN NOT b.applied THEN d.set_aside END, set_aside_at = CASE WHEN NOT b.applied THEN d.set_aside_at END,
                 failure = CASE WHEN b.applied AND b.attempt_id IS NOT NULL THEN b.attempt_failure
                                WHEN b.applied AND b.status = 'failed' THEN b.failure ELSE d.failure END,
                 status_code = CASE WHEN b.applied AND b.attempt_id IS NOT NULL THEN b.status_code ELSE d.status_code END,
@@ -284,7 +286,8 @@ export const recordRepository = {
   /**
    * Locks held deliveries that wait for nobody: the critical ones of each lane, the oldest of the others, the newest of them.
    * The last two may be the same ones; the newest are looked for only when the oldest has waited for a minute, or when asked. Those that
-   * somebody else has locked are left out.
+   * somebody else has locked are left out. The index knows those that were held: of the ones promoted since, which are no more than a
+   * window at either end, only their rows tell.
    */
   async pickHeld(
     tx: Tx,
@@ -296,20 +299,20 @@ export const recordRepository = {
       `SELECT p.id, p.endpoint_id AS "endpointId", p.due_at AS "dueAt", p.trigger, p.critical, p.newest
          FROM unnest($1::uuid[], $2::int[]) AS r (endpoint_id, n) CROSS JOIN LATERAL (
            SELECT * FROM (SELECT d.id, d.endpoint_id, d.due_at, d.trigger, d.critical, false AS newest FROM deliveries d
-              WHERE d.endpoint_id = r.endpoint_id AND d.status = 'pending' AND (d.ordering_key IS NULL) AND d.place = 'held' AND d.critical
-              ORDER BY d.due_at, d.id LIMIT r.n FOR UPDATE SKIP LOCKED) critical
+              WHERE d.endpoint_id = r.endpoint_id AND d.status = 'pending' AND (d.ordering_key IS NULL) AND d.set_aside = 'held' AND d.place = 'held' AND d.critical
+              ORDER BY d.set_aside_at, d.id LIMIT r.n FOR UPDATE SKIP LOCKED) critical
            UNION ALL
            SELECT * FROM (SELECT d.id, d.endpoint_id, d.due_at, d.trigger, d.critical, false AS newest FROM deliveries d
-              WHERE d.endpoint_id = r.endpoint_id AND d.status = 'pending' AND (d.ordering_key IS NULL) AND d.place = 'held' AND NOT d.critical
-              ORDER BY d.due_at, d.id LIMIT r.n FOR UPDATE SKIP LOCKED) oldest
+              WHERE d.endpoint_id = r.endpoint_id AND d.status = 'pending' AND (d.ordering_key IS NULL) AND d.set_aside = 'held' AND d.place = 'held' AND NOT d.critical
+              ORDER BY d.set_aside_at, d.id LIMIT r.n FOR UPDATE SKIP LOCKED) oldest
            UNION ALL
            SELECT * FROM (SELECT d.id, d.endpoint_id, d.due_at, d.trigger, d.critical, true AS newest FROM deliveries d
-              WHERE d.endpoint_id = r.endpoint_id AND d.status = 'pending' AND (d.ordering_key IS NULL) AND d.place = 'held' AND NOT d.critical
+              WHERE d.endpoint_id = r.endpoint_id AND d.status = 'pending' AND (d.ordering_key IS NULL) AND d.set_aside = 'held' AND d.place = 'held' AND NOT d.critical
                 -- Asked for once: without a backlog they are not wanted, and a lock is a write.
-                AND ($3::bool OR (SELECT o.due_at FROM deliveries o
-                      WHERE o.endpoint_id = r.endpoint_id AND o.status = 'pending' AND (o.ordering_key IS NULL) AND o.place = 'held' AND NOT o.critical
-                      ORDER BY o.due_at, o.id LIMIT 1) < now() - interval '${BACKLOG_AGE_SECONDS} seconds')
-              ORDER BY d.due_at DESC, d.id DESC LIMIT r.n / 2 FOR UPDATE SKIP LOCKED) newest) p`,
+                AND ($3::bool OR (SELECT o.set_aside_at FROM deliveries o
+                      WHERE o.endpoint_id = r.endpoint_id AND o.status = 'pending' AND (o.ordering_key IS NULL) AND o.set_aside = 'held' AND o.place = 'held' AND NOT o.critical
+                      ORDER BY o.set_aside_at, o.id LIMIT 1) < now() - interval '${BACKLOG_AGE_SECONDS} seconds')
+              ORDER BY d.set_aside_at DESC, d.id DESC LIMIT r.n / 2 FOR UPDATE SKIP LOCKED) newest) p`,
       [room.map((r) => r.endpointId), room.map((r) => r.promote), newestAlways],
     );
     const rows = cells.map(([id, endpointId, dueAt, trigger, critical, newest]) => ({
@@ -339,7 +342,10 @@ export const recordRepository = {
     return new Set(rows.map((row) => row.id));
   },
 
-  /** Gives places to held deliveries that the caller has locked; their tickets and the lanes' counts are the caller's. */
+  /**
+   * Gives places to held deliveries that the caller has locked; their tickets and the lanes' counts are the caller's. It changes nothing that
+   * an index names (`set_aside` stays), so it writes no index: 3 µs and 128 bytes of WAL a row instead of 15 and 900 (docs/adr/0014).
+   */
   async givePlaces(tx: Tx, ids: string[]): Promise<void> {
     await tx.prepared(
       'record_give_places',

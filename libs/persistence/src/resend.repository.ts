@@ -89,7 +89,8 @@ export const resendRepository = {
               failure = CASE d.status WHEN 'pending' THEN d.failure END,
               status_code = CASE d.status WHEN 'pending' THEN d.status_code END,
               replay_id = CASE d.status WHEN 'pending' THEN d.replay_id ELSE $5::uuid END,
-              cancel_reason = NULL, finished_at = NULL, updated_at = now()
+              cancel_reason = NULL, finished_at = NULL, updated_at = now(),
+              set_aside = NULL, set_aside_at = NULL -- filled in by the table's trigger, if need be
          FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS m (id, subscriber_id, place)
         WHERE d.id = m.id AND d.subscriber_id = m.subscriber_id`,
       [
