@@ -38,9 +38,10 @@ export const resendRepository = {
       'SELECT 1 FROM deliveries WHERE id = ANY($1::uuid[]) AND ($2::uuid IS NULL OR subscriber_id = $2) ORDER BY id FOR UPDATE',
       [ids, boundTo(scope)],
     );
+    // Due by the clock, not since this transaction began: the resend whose lock it waited for may have begun later. Instants are of a millisecond.
     return tx.query(
       `SELECT d.id, d.subscriber_id AS "subscriberId", d.endpoint_id AS "endpointId", d.status, d.place,
-              coalesce(d.due_at <= now(), false) AS due, d.updated_at AS "updatedAt",
+              coalesce(d.due_at <= clock_timestamp() + interval '1 millisecond', false) AS due, d.updated_at AS "updatedAt",
               CASE WHEN s.deleted_at IS NOT NULL THEN 'subscriber_deleted'
                    WHEN p.id IS NULL OR p.deleted_at IS NOT NULL THEN 'endpoint_deleted'
                    WHEN p.disabled_at IS NOT NULL THEN 'endpoint_disabled' END AS stopped,
