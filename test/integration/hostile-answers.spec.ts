@@ -83,11 +83,11 @@ const HOSTILE: Record<string, Hostility> = {
   },
   'two lengths': says(
     'HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nx',
-    'incomplete_response: UND_ERR_RES_CONTENT_LENGTH_MISMATCH',
+    'incomplete_response: more than one body length',
   ),
   'a switch of protocols': says(
     'HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n',
-    'incomplete_response: UND_ERR_SOCKET',
+    'incomplete_response: unasked switch of protocols',
   ),
   'HTTP/0.9 without end': pours('', '<html>'.repeat(10_000), GARBLED),
   'a 204 with a body': pours('HTTP/1.1 204 No Content\r\n\r\n', Buffer.alloc(65_536, 'x'), DELIVERED),

@@ -27,7 +27,7 @@ it('package.json says of each package that has an install script that it may not
 });
 
 it.each([
-  ['a high finding', { severity: 'high' }, 1, /undici .*: high/],
+  ['a high finding', { severity: 'high' }, 1, /prom-client .*: high/],
   ['a moderate finding', { severity: 'moderate' }, 0, /^$/],
   ['a registry that refuses to tell', null, 0, /not checked/],
 ])('npm run check with %s', async (_, finding, code, said) => {
@@ -46,8 +46,8 @@ it.each([
       .end(
         JSON.stringify(
           request.method === 'POST'
-            ? { undici: [advisory] }
-            : { name: 'undici', versions: { '8.12.4': { name: 'undici', version: '8.12.4' } } },
+            ? { 'prom-client': [advisory] }
+            : { name: 'prom-client', versions: { '15.1.3': { name: 'prom-client', version: '15.1.3' } } },
         ),
       );
   });

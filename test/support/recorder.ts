@@ -82,7 +82,8 @@ export async function startRecorder(): Promise<Recorder> {
     sockets: {
       plain: (options) => {
         const address = note(options, null);
-        return seenAs(address, net.connect(portOf(plain), '127.0.0.1'));
+        const { onread } = options;
+        return seenAs(address, net.connect({ port: portOf(plain), host: '127.0.0.1', onread }));
       },
       secure: (options) => {
         const address = note(options as net.TcpNetConnectOpts, options.servername ?? '');

@@ -1,7 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import fc from 'fast-check';
-import { Client } from 'undici';
 import { describe, expect, it } from 'vitest';
 import { checkCustomHeaders } from './custom-headers.js';
 
@@ -68,28 +66,5 @@ describe('checkCustomHeaders', () => {
 
   it('never repeats a value', () => {
     expect(JSON.stringify(checkCustomHeaders({ 'x-a': 'secret\n', host: 'secret' }))).not.toContain('secret');
-  });
-
-  it('whatever passes, undici sends', async () => {
-    // The client's own check runs when a request is made, before anything is dialled: the connector here only refuses.
-    const client = new Client('http://127.0.0.1:1', {
-      connect: (_options, callback) => callback(Object.assign(new Error('stop'), { code: 'STOP' }), null),
-    });
-    const name = fc.oneof(
-      fc.stringMatching(/^[!-~]{1,12}$/),
-      fc.constantFrom('te', 'expect', 'connection', 'upgrade'),
-    );
-    const value = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 12 });
-    await fc.assert(
-      fc.asyncProperty(name, value, async (n, v) => {
-        if (checkCustomHeaders({ [n]: v }).length > 0) return;
-        const error = await client
-          .request({ path: '/', method: 'POST', headers: { [n]: v } })
-          .catch((e: unknown) => e);
-        expect((error as { code: string }).code).toBe('STOP');
-      }),
-      { numRuns: 500 },
-    );
-    await client.destroy();
   });
 });

@@ -14,7 +14,7 @@ export const HEADER_VALUE_BYTES_MAX = 4096;
 
 /**
  * What is wrong with the headers a customer wants on every request; empty when nothing is. Checked when they are saved:
- * a header that the HTTP client refuses would otherwise fail every attempt, three days long.
+ * a header that cannot be sent would otherwise fail every attempt, three days long.
  */
 export function checkCustomHeaders(headers: Readonly<Record<string, string>>): HeaderProblem[] {
   const problems: HeaderProblem[] = [];
@@ -68,7 +68,7 @@ function checkName(name: string, seen: ReadonlySet<string>): HeaderProblem | und
     };
   }
   if (seen.has(lower)) {
-    // undici would send both copies, and receivers disagree on which one counts.
+    // Both copies would be sent, and receivers disagree on which one counts.
     return { name: shown, code: 'duplicate_name', message: `The header ${lower} is given twice.` };
   }
   return undefined;
@@ -89,7 +89,7 @@ function checkValue(name: string, value: unknown): HeaderProblem | undefined {
 /** Ours, hop-by-hop, about caching or identity, or the key to somebody's metadata service. */
 const RESERVED: ReadonlySet<string> = new Set([
   '__proto__',
-  // framing and hop-by-hop: the HTTP client's
+  // framing and hop-by-hop: the sender's
   ...'connection content-length expect host http2-settings keep-alive proxy-connection te'.split(' '),
   ...'trailer trailers transfer-encoding upgrade via max-forwards'.split(' '),
   // set by us on every request

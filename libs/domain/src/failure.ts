@@ -95,13 +95,13 @@ export function classifyStatus(status: number): FailureClass | null {
 
 /**
  * The class of a network error by its code, its causes' codes, or the first of an AggregateError's. Never by its text:
- * that is OpenSSL's, Node's and undici's to change. What has no known code is ours.
+ * that is OpenSSL's and Node's to change. What has no known code is ours.
  */
 export function classifyError(error: unknown): FailureClass {
   return classOf(error, 0) ?? 'internal';
 }
 
-// Deep enough for undici's error around an AggregateError around a socket's; a cycle must end somewhere.
+// Deep enough for an error around an AggregateError around a socket's; a cycle must end somewhere.
 const CAUSE_DEPTH_MAX = 4;
 
 function classOf(error: unknown, depth: number): FailureClass | undefined {
@@ -122,7 +122,6 @@ function classOfCode(code: string): FailureClass | undefined {
   const known = BY_CODE.get(code);
   if (known !== undefined) return known;
   if (CLIENT_REFUSED.test(code)) return 'tls_client_refused';
-  if (code.startsWith('HPE_')) return 'incomplete_response';
   if (code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_')) return 'tls_handshake';
   return undefined;
 }
@@ -146,7 +145,7 @@ const BY_CODE: ReadonlyMap<string, FailureClass> = new Map(
     ],
     dns_timeout: ['ETIMEOUT', 'ECANCELLED'],
     connect_refused: ['ECONNREFUSED'],
-    connect_timeout: ['ETIMEDOUT', 'UND_ERR_CONNECT_TIMEOUT'],
+    connect_timeout: ['ETIMEDOUT'],
     unreachable: ['EHOSTUNREACH', 'ENETUNREACH', 'EHOSTDOWN', 'ENETDOWN', 'EACCES', 'EPERM', 'EAFNOSUPPORT'],
     tls_cert_expired: ['CERT_HAS_EXPIRED', 'CERT_NOT_YET_VALID'],
     tls_name_mismatch: ['ERR_TLS_CERT_ALTNAME_INVALID', 'HOSTNAME_MISMATCH'],
@@ -160,14 +159,10 @@ const BY_CODE: ReadonlyMap<string, FailureClass> = new Map(
       ...'ERROR_IN_CERT_NOT_BEFORE_FIELD ERROR_IN_CERT_NOT_AFTER_FIELD'.split(' '),
     ],
     tls_handshake: ['EPROTO'],
-    reset_before_response: ['ECONNRESET', 'EPIPE', 'ECONNABORTED', 'UND_ERR_SOCKET'],
-    header_timeout: ['UND_ERR_HEADERS_TIMEOUT'],
-    header_overflow: ['UND_ERR_HEADERS_OVERFLOW', 'HPE_HEADER_OVERFLOW'],
-    response_timeout: ['UND_ERR_BODY_TIMEOUT'],
-    incomplete_response: ['UND_ERR_RES_CONTENT_LENGTH_MISMATCH', 'UND_ERR_RES_EXCEEDED_MAX_SIZE'],
-    config_invalid: ['UND_ERR_INVALID_ARG', 'UND_ERR_NOT_SUPPORTED', 'ERR_INVALID_URL', 'ERR_INVALID_CHAR'],
+    reset_before_response: ['ECONNRESET', 'EPIPE', 'ECONNABORTED', 'CLOSED'], // CLOSED is connection.ts's own: an end instead of an answer
+    config_invalid: ['ERR_INVALID_URL', 'ERR_INVALID_CHAR'],
     // Our machine's limits, whoever we were calling.
-    internal: ['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EADDRNOTAVAIL', 'EADDRINUSE', 'UND_ERR_ABORTED'],
+    internal: ['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EADDRNOTAVAIL', 'EADDRINUSE'],
   } satisfies Partial<Record<FailureClass, string[]>>).flatMap(([failure, codes]) =>
     codes.map((code): [string, FailureClass] => [code, failure as FailureClass]),
   ),

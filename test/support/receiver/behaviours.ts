@@ -88,7 +88,7 @@ export class Behaviours {
     gzipbomb: (hit) => reply(hit, 200, gzipSync(Buffer.alloc(50_000_000)), { 'content-encoding': 'gzip' }),
     /** A NUL, which text in PostgreSQL cannot hold, and bytes that are no UTF-8. */
     nul: (hit) => reply(hit, 200, Buffer.from([0x61, 0x00, 0x62, 0xff, 0xfe, 0xc3, 0x28])),
-    /** More than undici takes (16 KiB). */
+    /** More than a sender takes (16 KiB). */
     'headers-big': (hit) => reply(hit, 200, 'ok', { 'x-big': 'x'.repeat(17 * 1024) }),
   };
 

@@ -16,7 +16,7 @@ export interface Origin {
 
 /** Why there is no connection. `failure` is the attempt's class; the message is shown to the customer. */
 export class DialError extends Error {
-  /** Prefixed, because undici gives codes a meaning: on UND_ERR_SOCKET and UND_ERR_INFO it would dial again by itself. */
+  /** Prefixed: what a name server or a receiver makes it say is not taken for a code of ours. */
   readonly code: string;
 
   constructor(
@@ -41,9 +41,19 @@ export interface DialProgress extends DialTimings {
   phase: 'dns' | 'proxy' | 'connect' | 'tls';
 }
 
+export interface Dialled {
+  readonly socket: net.Socket;
+  readonly remoteAddress: string;
+  /** What it reads goes to `onRead`; else it is a stream, and its owner listens to `data`. */
+  readonly raw: boolean;
+}
+
+/** The first `length` bytes of a buffer that the next read, of any socket, fills again. */
+export type OnRead = (buffer: Buffer, length: number) => void;
+
 export interface Dial {
   /** Resolves once, with a socket that was judged three times, or rejects with a DialError. */
-  readonly socket: Promise<{ socket: net.Socket; remoteAddress: string }>;
+  readonly socket: Promise<Dialled>;
   readonly progress: DialProgress;
   /** Gives up, whatever it is at; `socket` then rejects. */
   abort(): void;
@@ -82,18 +92,28 @@ const ATTEMPT_PER_ADDRESS_MS = 1000;
  * fine" has been a CVE), and the address the socket really has. What was judged is what is dialled, so there is no second
  * lookup for a rebinding name to answer differently.
  */
-export function dial(origin: Origin, options: DialOptions): Dial {
+export function dial(origin: Origin, options: DialOptions, onRead: OnRead): Dial {
   const progress: DialProgress = { phase: 'dns', dnsMs: null, connectMs: null, tlsMs: null };
   const abort = new AbortController();
-  return { socket: open(origin, options, progress, abort.signal), progress, abort: () => abort.abort() };
+  const socket = open(origin, options, progress, abort.signal, onRead);
+  return { socket, progress, abort: () => abort.abort() };
 }
 
-async function open(origin: Origin, options: DialOptions, progress: DialProgress, signal: AbortSignal) {
+async function open(
+  origin: Origin,
+  options: DialOptions,
+  progress: DialProgress,
+  signal: AbortSignal,
+  onRead: OnRead,
+): Promise<Dialled> {
   const addresses = await vettedAddresses(origin, options, progress);
   if (signal.aborted) throw new DialError('internal', 'ABORTED', 'given up');
   if (options.proxy !== null)
     return throughProxy(origin, addresses, options.proxy, options, progress, signal);
-  const socket = await connected(origin, addressOptions(origin, addresses), options, progress, signal);
+  const raw = !origin.secure;
+  const reading = raw ? { onread: readingInto(onRead) } : {};
+  const to = { ...addressOptions(origin, addresses), ...reading };
+  const socket = await connected(origin, to, options, progress, signal);
   const { remoteAddress } = socket;
   if (remoteAddress === undefined || socket.destroyed) {
     socket.destroy();
@@ -108,7 +128,20 @@ async function open(origin: Origin, options: DialOptions, progress: DialProgress
     socket.destroy();
     throw refusal(problem, origin, 'the connection led');
   }
-  return { socket, remoteAddress };
+  return { socket, remoteAddress, raw };
+}
+
+// Of all sockets: what is read is looked through before the next read. No buffer and no stream for each answer.
+const READ_INTO = Buffer.alloc(65_536);
+
+function readingInto(onRead: OnRead): net.OnReadOpts {
+  return {
+    buffer: READ_INTO,
+    callback: (length) => {
+      onRead(READ_INTO, length);
+      return true;
+    },
+  };
 }
 
 /**
@@ -123,7 +156,7 @@ async function throughProxy(
   options: DialOptions,
   progress: DialProgress,
   signal: AbortSignal,
-): Promise<{ socket: net.Socket; remoteAddress: string }> {
+): Promise<Dialled> {
   progress.phase = 'proxy';
   const startedAt = performance.now();
   const msLeft = () => Math.max(1, options.connectTimeoutMs - (performance.now() - startedAt));
@@ -137,11 +170,12 @@ async function throughProxy(
     );
     progress.connectMs = performance.now() - startedAt;
     if (tunnel instanceof net.Socket) {
-      if (!origin.secure) return { socket: tunnel, remoteAddress: address };
+      if (!origin.secure) return { socket: tunnel, remoteAddress: address, raw: false };
       const within = { ...options, connectTimeoutMs: msLeft() };
       // The address beside the tunnel: without it Node would ask the certificate of an IP literal for `localhost`.
       const to = { socket: tunnel, host: address };
-      return { socket: await connected(origin, to, within, progress, signal), remoteAddress: address };
+      const socket = await connected(origin, to, within, progress, signal);
+      return { socket, remoteAddress: address, raw: false };
     }
     const mayTryNext = tunnel.failure === 'proxy_failed' && at + 1 < addresses.length && !signal.aborted;
     if (!mayTryNext) throw new DialError(tunnel.failure, tunnel.code, tunnel.message);
@@ -201,7 +235,8 @@ async function vettedAddresses(
 /** `to`: addresses for a socket of its own, or a tunnel that is open. */
 function connected(
   origin: Origin,
-  to: ReturnType<typeof addressOptions> | { socket: net.Socket; host: string },
+  to:
+    (ReturnType<typeof addressOptions> & { onread?: net.OnReadOpts }) | { socket: net.Socket; host: string },
   { sockets, connectTimeoutMs, secureContext }: DialOptions,
   progress: DialProgress,
   signal: AbortSignal,
@@ -226,7 +261,7 @@ function connected(
         })
       : sockets.plain(options);
 
-    // Stays for the socket's life: between here and undici's own listener an error must not be nobody's.
+    // Stays for the socket's life: between here and its connection's listener an error must not be nobody's.
     socket.on('error', () => {});
 
     let tcpAt = 'socket' in to ? startedAt : undefined;

@@ -1,17 +1,17 @@
 import type { EgressProxy } from '@app/config';
 import { checkEndpointUrl, classifyError, classifyStatus } from '@app/domain';
 import type { FailureClass, TlsIdentity, UrlPolicy, UrlProblemCode } from '@app/domain';
-import { errors } from 'undici';
-import type { Dispatcher } from 'undici';
-import type { Connection } from './connection.js';
+import type { Asker, Connection } from './connection.js';
 import { codeOf, DialError, systemSockets } from './guarded-dial.js';
 import type { DialOptions, DialTimings, SocketOpener } from './guarded-dial.js';
 import { OriginPool } from './origin-pool.js';
+import type { Taker } from './origin-pool.js';
+import { headStart, requestHead } from './request-head.js';
+import type { HeadStart } from './request-head.js';
 import { DnsResolver } from './resolver.js';
 import type { HostResolver } from './resolver.js';
-import { ResponseFlood } from './response-bounds.js';
 import { keptHeaders } from './response-headers.js';
-import type { ReceivedHeaders } from './response-headers.js';
+import type { BrokenAnswer } from './response-parser.js';
 import { identityKey, secureContextOf } from './tls-identity.js';
 
 export interface HttpSenderOptions {
@@ -86,7 +86,7 @@ const CONNECTIONS_PER_ORIGIN_MAX = 256;
 const TARGETS_MAX = 10_000;
 
 interface Target {
-  readonly path: string;
+  readonly head: HeadStart;
   readonly originUrl: string;
 }
 
@@ -110,10 +110,9 @@ const FAILURE_OF: Record<UrlProblemCode, FailureClass> = {
  * The only code that dials a customer's URL. One request, no redirect followed, nothing decompressed; everything bounded by
  * one deadline. Never throws for what a receiver, its name servers or its URL did: that is a result.
  *
- * Built on undici's Client and dispatch handlers rather than on request(): no stream and no AbortSignal for each attempt,
- * and a dial that belongs to its request. Measured on loopback (two cores shared with the receiver, Node 26, 64 in flight,
- * 1 KB): 20,000 to 45,000/s at 23 µs of processor each, which is what a bare Pool.request() with body.dump() takes (24 µs);
- * the same with AbortSignal.timeout and body.text() takes 33 µs. A `signal` adds 1 µs.
+ * Built on a connection of our own (docs/adr/0017): no stream, no AbortSignal and no closure for each attempt, and a dial that
+ * belongs to its request. Measured on loopback (two cores shared with the receiver, Node 26, 64 in flight, 1 KB): 12 to 15 µs of the
+ * main thread each, half of them the kernel's `write`; undici's Client in the same turns 17 to 23.
  */
 export class HttpSender {
   private readonly dialOptions: DialOptions;
@@ -148,12 +147,14 @@ export class HttpSender {
         return resolve(refused(startedAt, 'internal', 'shutting down'));
       const pool = this.poolOf(target.originUrl, request.identity);
       if (typeof pool === 'string') return resolve(refused(startedAt, 'config_invalid', pool));
-      const exchange = new Exchange(startedAt, request, target.path, this.headersOf(request), this.limits);
+      const post = request.method !== 'OPTIONS';
+      const bodyLength = post || request.body.length > 0 ? request.body.length : undefined;
+      const start = post ? target.head.post : target.head.options;
+      const head = requestHead(start, this.headersOf(request), bodyLength);
+      if (typeof head !== 'string') return resolve(refused(startedAt, 'config_invalid', head.message));
+      const exchange = new Exchange(startedAt, request, head, this.limits, this.inFlight, resolve);
       this.inFlight.add(exchange);
-      exchange.run(pool, (result) => {
-        this.inFlight.delete(exchange);
-        resolve(result);
-      });
+      exchange.run(pool);
     });
   }
 
@@ -177,7 +178,8 @@ export class HttpSender {
     const check = checkEndpointUrl(url, this.options.policy);
     if (!check.ok) return check;
     const parsed = new URL(check.url);
-    const target: Target = { path: parsed.pathname + parsed.search, originUrl: parsed.origin };
+    const head = headStart(parsed.pathname + parsed.search, parsed.host);
+    const target: Target = { head, originUrl: parsed.origin };
     if (this.targets.size >= TARGETS_MAX) this.targets.clear();
     this.targets.set(url, target);
     return target;
@@ -202,7 +204,6 @@ export class HttpSender {
     }
     const pool = new OriginPool(
       { secure, hostname, port: port === '' ? (secure ? 443 : 80) : Number(port) },
-      originUrl,
       dialOptions,
       {
         connectionsMax: this.options.connectionsPerOriginMax ?? CONNECTIONS_PER_ORIGIN_MAX,
@@ -223,23 +224,25 @@ interface Limits {
 }
 
 /**
- * One request and its answer, from taking a connection to giving it back; undici's handler for it. Settles exactly once,
- * by whatever comes first: the body's end, its cap, an error, the deadline. What still arrives later finds it settled.
+ * One request and its answer, from taking a connection to giving it back. Settles exactly once, by whatever comes first: the
+ * body's end, its cap, an error, the deadline. What still arrives later finds it settled.
  */
-class Exchange implements Dispatcher.DispatchHandler {
+class Exchange implements Asker, Taker {
   private pool!: OriginPool;
-  private settle!: (result: SendResult) => void;
   private timer: NodeJS.Timeout | undefined;
+  private cancelled: (() => void) | undefined;
   private connection: Connection | undefined;
   /** The request is being written: no dial is in the way any more. */
   private started = false;
   private settled = false;
   /** The answer came to its end: only then can the connection carry another request. */
   private ended = false;
+  /** The status is known, and the body's own time runs. */
+  private bodyBounded = false;
 
   private answerBegan = false;
   private statusCode: number | undefined;
-  private headers: ReceivedHeaders | undefined;
+  private headers: readonly string[] | undefined;
   private firstByteAt: number | undefined;
   private chunks: Buffer[] | undefined;
   private bodyBytes = 0;
@@ -247,42 +250,37 @@ class Exchange implements Dispatcher.DispatchHandler {
   constructor(
     private readonly startedAt: number,
     private readonly request: SendRequest,
-    private readonly path: string,
-    private readonly requestHeaders: Readonly<Record<string, string>>,
+    private readonly head: string,
     private readonly limits: Limits,
+    private readonly inFlight: Set<Exchange>,
+    private readonly settle: (result: SendResult) => void,
   ) {}
 
-  run(pool: OriginPool, settle: (result: SendResult) => void): void {
+  run(pool: OriginPool): void {
     this.pool = pool;
-    this.settle = settle;
-    this.timer = setTimeout(this.onDeadline, this.request.deadlineMs);
-    this.request.signal?.addEventListener('abort', this.cancel, { once: true });
-    pool.take(this.onConnection);
+    this.timer = setTimeout(deadlinePassed, this.request.deadlineMs, this);
+    const { signal } = this.request;
+    if (signal !== undefined) signal.addEventListener('abort', (this.cancelled = () => this.cancel()));
+    pool.take(this);
   }
 
-  readonly cancel = (): void => this.finish('internal', 'shutting down');
+  cancel(): void {
+    this.finish('internal', 'shutting down');
+  }
 
-  private readonly onConnection = (connection: Connection): void => {
+  onConnection(connection: Connection): void {
     this.connection = connection;
-    connection.start(
-      {
-        path: this.path,
-        method: this.request.method ?? 'POST',
-        headers: this.requestHeaders as Record<string, string>,
-        body: this.request.body,
-      },
-      this,
-    );
-  };
+    connection.start(this.head, this.request.body, this);
+  }
 
-  private readonly onDeadline = (): void => {
+  onDeadline(): void {
     const within = `within ${this.request.deadlineMs} ms`;
     if (this.statusCode !== undefined) this.finish(undefined, 'the response body did not end in time');
     else if (this.connection === undefined) this.finish('internal', `no free connection ${within}`);
     else if (!this.started) this.finish(this.unfinishedDial(), `no connection ${within}`);
     else if (this.answerBegan) this.finish('header_timeout', `the response head did not end ${within}`);
     else this.finish('response_timeout', `no response ${within}`);
-  };
+  }
 
   private unfinishedDial(): FailureClass {
     switch (this.connection?.dialProgress?.phase) {
@@ -297,100 +295,74 @@ class Exchange implements Dispatcher.DispatchHandler {
     }
   }
 
-  // From here on: called by undici, in this order.
+  // From here on: called by the connection, in this order.
 
-  onRequestStart(controller: Dispatcher.DispatchController): void {
+  onWriting(): void {
     this.started = true;
-    // The deadline has passed while the connection opened: nothing may be sent for an attempt that is already recorded.
-    if (this.settled) controller.abort(new Error('settled'));
   }
 
-  onResponseStarted(): void {
+  onBegan(): void {
     this.answerBegan = true;
     this.firstByteAt ??= performance.now();
   }
 
-  onResponseStart(
-    _controller: Dispatcher.DispatchController,
-    statusCode: number,
-    headers: ReceivedHeaders,
-  ): void {
-    if (this.settled || statusCode < 200) return;
+  onHead(statusCode: number, headers: readonly string[]): void {
     this.statusCode = statusCode;
     this.headers = headers;
-    // From here the status decides; the body is a courtesy to support and gets little time. Looked at after this turn of
-    // the parser, in which most bodies end: those never pay for a second timer.
-    queueMicrotask(this.boundBody);
   }
 
-  private readonly boundBody = (): void => {
-    if (this.settled) return;
-    const leftMs = this.request.deadlineMs - (performance.now() - this.startedAt);
-    if (leftMs <= this.limits.bodyTimeoutMs) return;
-    clearTimeout(this.timer);
-    this.timer = setTimeout(this.onDeadline, this.limits.bodyTimeoutMs);
-  };
-
-  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (this.settled) return;
+  onBody(bytes: Buffer, from: number, to: number): void {
     const room = this.limits.responseBytesMax - this.bodyBytes;
-    if (chunk.length <= room) {
-      // Copied: a chunk is a window into a 64 KiB read of the socket, which would be kept for a few bytes.
-      (this.chunks ??= []).push(Buffer.from(chunk));
-      this.bodyBytes += chunk.length;
-      return;
-    }
-    if (room > 0) (this.chunks ??= []).push(Buffer.from(chunk.subarray(0, room)));
-    this.bodyBytes += room;
+    const taken = Math.min(to - from, room);
+    if (taken > 0) (this.chunks ??= []).push(Buffer.copyBytesFrom(bytes, from, taken));
+    this.bodyBytes += taken;
+    if (to - from <= room) return;
     this.finish(
       undefined,
       `only the first ${this.limits.responseBytesMax} bytes of the response body were read`,
     );
   }
 
-  onResponseEnd(): void {
+  /** Once the status is known it decides; the body is a courtesy to support and gets little time. */
+  onBodyPending(): void {
+    if (this.statusCode === undefined || this.bodyBounded) return;
+    this.bodyBounded = true;
+    const leftMs = this.request.deadlineMs - (performance.now() - this.startedAt);
+    if (leftMs <= this.limits.bodyTimeoutMs) return;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(deadlinePassed, this.limits.bodyTimeoutMs, this);
+  }
+
+  onEnd(): void {
     this.ended = true;
     this.finish();
   }
 
-  onResponseError(_controller: Dispatcher.DispatchController | null, reason: Error): void {
-    if (this.settled) return;
-    const closed = codeOf(reason) === 'UND_ERR_SOCKET';
-    const error = (closed ? this.connection?.socketError : undefined) ?? reason;
-    if (error instanceof DialError) return this.finish(error.failure, error.message);
-    if (error instanceof ResponseFlood) {
-      if (this.statusCode === undefined) return this.finish(error.failure, error.message);
-      return this.finish(undefined, `the response body broke off: ${error.message}`);
-    }
-    // undici 8 gives this one no code, though it is the commonest: bytes that are not HTTP.
-    const garbled = error instanceof errors.HTTPParserError;
-    const code = garbled ? 'not HTTP/1.1' : codeOf(error);
-    if (this.statusCode !== undefined) return this.finish(undefined, `the response body broke off: ${code}`);
-    const failure = garbled ? 'incomplete_response' : classifyError(error);
+  onBroken(reason: DialError | BrokenAnswer | NodeJS.ErrnoException): void {
+    if (reason instanceof DialError) return this.finish(reason.failure, reason.message);
+    const ofAnswer = 'failure' in reason;
+    const what = ofAnswer ? reason.message : codeOf(reason);
+    if (this.statusCode !== undefined) return this.finish(undefined, `the response body broke off: ${what}`);
+    if (ofAnswer) return this.finish(reason.failure, what);
+    const failure = classifyError(reason);
     // Once an answer began, whatever breaks is an answer that broke. Above all it is never ours: a fault of ours burns no
     // try, and a receiver that found an error we have no name for would be tried for ever.
     const broken = this.answerBegan && (failure === 'reset_before_response' || failure === 'internal');
-    this.finish(broken ? 'incomplete_response' : failure, code);
+    this.finish(broken ? 'incomplete_response' : failure, what);
   }
 
   /** The status decides when there is one; `failure` when there is none. `note` goes to whichever it explains. */
   private finish(failure?: FailureClass, note?: string): void {
-    if (!this.settled) {
-      this.settled = true;
-      clearTimeout(this.timer);
-      this.request.signal?.removeEventListener('abort', this.cancel);
-      const result = this.result(failure, note);
-      this.giveBack();
-      this.settle(result);
-    }
-  }
-
-  private giveBack(): void {
-    const { connection, ended, pool } = this;
-    if (connection === undefined) return pool.leave(this.onConnection);
-    // After undici has finished with this request: started within its callbacks, the next one would trip its assertions.
+    if (this.settled) return;
+    this.settled = true;
+    clearTimeout(this.timer);
+    if (this.cancelled !== undefined) this.request.signal!.removeEventListener('abort', this.cancelled);
+    this.inFlight.delete(this);
+    const result = this.result(failure, note);
     // A connection whose answer has not ended is closed there, so the rest of it is never taken off the wire.
-    queueMicrotask(() => pool.release(connection, ended));
+    if (this.connection === undefined) this.pool.leave(this);
+    else this.pool.release(this.connection, this.ended);
+    this.settle(result);
   }
 
   private result(failure: FailureClass | undefined, note: string | undefined): SendResult {
@@ -430,6 +402,10 @@ class Exchange implements Dispatcher.DispatchHandler {
 }
 
 const NOTHING = Buffer.alloc(0);
+
+function deadlinePassed(exchange: Exchange): void {
+  exchange.onDeadline();
+}
 
 function refused(startedAt: number, failure: FailureClass, failureDetail: string): SendResult {
   const totalMs = performance.now() - startedAt;

@@ -1,8 +1,10 @@
 import { Connection } from './connection.js';
 import type { DialOptions, Origin } from './guarded-dial.js';
 
-/** Called with a connection, which must come back through `release`. */
-export type Taker = (connection: Connection) => void;
+/** Is given a connection, which must come back through `release`. */
+export interface Taker {
+  onConnection(connection: Connection): void;
+}
 
 /**
  * The connections to one origin: as few as its requests in flight, never more than `bounds.connectionsMax`, the last used first
@@ -15,7 +17,6 @@ export class OriginPool {
 
   constructor(
     private readonly origin: Origin,
-    private readonly url: string,
     private readonly dialOptions: DialOptions,
     private readonly bounds: { connectionsMax: number; ageMaxMs: number },
     private readonly onEmpty: (pool: OriginPool) => void,
@@ -24,8 +25,8 @@ export class OriginPool {
   /** Calls `taker` at once or when a connection comes back. */
   take(taker: Taker): void {
     const connection = this.idle.pop();
-    if (connection !== undefined) taker(connection);
-    else if (this.open.size < this.bounds.connectionsMax) taker(this.opened());
+    if (connection !== undefined) taker.onConnection(connection);
+    else if (this.open.size < this.bounds.connectionsMax) taker.onConnection(this.opened());
     else this.line.add(taker);
   }
 
@@ -34,11 +35,11 @@ export class OriginPool {
   }
 
   /**
-   * `ended` as HTTP ends. Anything else is closed and never handed on: undici would fail the next request with the error of
-   * the last one's dial. Closed too when it is old: its name may lead elsewhere by now.
+   * `ended` as HTTP ends. Anything else is closed and never handed on. Closed too when it is old: its name may lead elsewhere
+   * by now.
    */
   release(connection: Connection, ended: boolean): void {
-    const reusable = ended && connection.ageMs() < this.bounds.ageMaxMs;
+    const reusable = ended && connection.reusable && connection.ageMs() < this.bounds.ageMaxMs;
     if (!reusable) {
       this.open.delete(connection);
       connection.destroy();
@@ -46,7 +47,7 @@ export class OriginPool {
     const [next] = this.line;
     if (next !== undefined) {
       this.line.delete(next);
-      next(reusable ? connection : this.opened());
+      next.onConnection(reusable ? connection : this.opened());
     } else if (reusable) {
       this.idle.push(connection);
     } else if (this.open.size === 0) {
@@ -61,7 +62,7 @@ export class OriginPool {
   }
 
   private opened(): Connection {
-    const connection = new Connection(this.origin, this.url, this.dialOptions, (closed) => {
+    const connection = new Connection(this.origin, this.dialOptions, (closed) => {
       // Closed while idle: by its time or by the peer. One that carries a request is released by that request.
       const at = this.idle.indexOf(closed);
       if (at < 0) return;

@@ -1,4 +1,4 @@
-// Real: undici, TCP and TLS on loopback, a CONNECT proxy that leads every target to a receiver here. No packet leaves loopback.
+// Real: TCP and TLS on loopback, a CONNECT proxy that leads every target to a receiver here. No packet leaves loopback.
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
