@@ -57,11 +57,14 @@ WITH input AS (
   $18::text[], $19::text[], $21::bytea[])),
   new_deliveries AS (
   INSERT INTO deliveries (id, subscriber_id, event_id, endpoint_id, event_type, trigger, seq, critical, ordering_key,
-  status, place, due_at, cancel_reason, finished_at)
+  status, place, due_at, set_aside, set_aside_at, cancel_reason, finished_at)
   SELECT d.id, d.subscriber_id, d.event_id, d.endpoint_id, d.event_type, d.trigger, d.seq, d.critical, d.ordering_key,
   CASE d.taken WHEN 'cancelled' THEN 'cancelled' ELSE 'pending' END,
   nullif(d.taken, 'cancelled'),
   CASE WHEN d.taken <> 'cancelled' THEN now() END,
+  -- As the table's trigger would; that is 2 of 20 µs.
+  CASE WHEN d.taken = 'held' THEN 'held' END,
+  CASE WHEN d.taken = 'held' THEN now() END,
   CASE WHEN d.taken = 'cancelled' THEN 'endpoint_disabled' END,
   CASE WHEN d.taken = 'cancelled' THEN now() END
   FROM placed d),
