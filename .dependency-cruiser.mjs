@@ -95,6 +95,13 @@ export default {
       from: { path: '^(libs|apps|migrations)/', pathNot: '\\.spec\\.ts$' },
       to: { path: '^test/' },
     },
+    {
+      name: 'product-without-dev-packages',
+      comment: 'A development dependency is not there in production: undici is the bench’s and the tests’.',
+      severity: 'error',
+      from: { path: '^(libs|apps|migrations)/', pathNot: '\\.spec\\.ts$' },
+      to: { dependencyTypes: ['npm-dev'], dependencyTypesNot: ['type-only'] },
+    },
   ],
   options: {
     doNotFollow: { path: 'node_modules' },

@@ -35,6 +35,7 @@ const FAULTS: Record<string, Record<string, string>> = {
     'apps/cli/src/nests.ts': `export { NestFactory } from '@nestjs/core';`,
   },
   'product-without-tests': { 'libs/endpoints/src/tested.ts': `import '../../../test/support/x.js';` },
+  'product-without-dev-packages': { 'libs/delivery/src/http/old.ts': `export { Client } from 'undici';` },
 };
 const INNOCENT: Record<string, string> = {
   'libs/domain/src/index.ts': 'export {};',
