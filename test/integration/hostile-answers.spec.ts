@@ -71,6 +71,7 @@ const HOSTILE: Record<string, Hostility> = {
   ),
   'chunk extensions without end': pours(chunked, `1;${'x'.repeat(8000)}\r\na\r\n`.repeat(8), BROKE_OFF),
   'one chunk size of zeros without end': pours(chunked, '0'.repeat(65_536), BROKE_OFF),
+  'a body in chunks of a byte': says(`${chunked}${'1\r\nx\r\n'.repeat(16_000)}1\r\n`, LATE_BODY),
   'a flood of trailers': pours(`${chunked}0\r\n`, 'a:\r\n'.repeat(16_000), BROKE_OFF),
   'a bad chunk': says(`${chunked}2\r\nok\r\nzz\r\n`, 'delivered: the response body broke off: not HTTP/1.1'),
   'a drip of body': {

@@ -244,7 +244,7 @@ class Exchange implements Asker, Taker {
   private statusCode: number | undefined;
   private headers: readonly string[] | undefined;
   private firstByteAt: number | undefined;
-  private chunks: Buffer[] | undefined;
+  private body: Buffer = NOTHING;
   private bodyBytes = 0;
 
   constructor(
@@ -313,14 +313,25 @@ class Exchange implements Asker, Taker {
 
   onBody(bytes: Buffer, from: number, to: number): void {
     const room = this.limits.responseBytesMax - this.bodyBytes;
-    const taken = Math.min(to - from, room);
-    if (taken > 0) (this.chunks ??= []).push(Buffer.copyBytesFrom(bytes, from, taken));
-    this.bodyBytes += taken;
+    this.keep(bytes, from, Math.min(to, from + room));
     if (to - from <= room) return;
     this.finish(
       undefined,
       `only the first ${this.limits.responseBytesMax} bytes of the response body were read`,
     );
+  }
+
+  /** In one buffer, which grows: 16,384 of a byte each would be two megabytes. */
+  private keep(bytes: Buffer, from: number, to: number): void {
+    const length = this.bodyBytes + to - from;
+    if (length > this.body.length) {
+      const room = this.bodyBytes === 0 ? length : Math.min(length * 2, this.limits.responseBytesMax);
+      const larger = Buffer.allocUnsafe(room);
+      this.body.copy(larger, 0, 0, this.bodyBytes);
+      this.body = larger;
+    }
+    bytes.copy(this.body, this.bodyBytes, from, to);
+    this.bodyBytes = length;
   }
 
   /** Once the status is known it decides; the body is a courtesy to support and gets little time. */
@@ -366,7 +377,7 @@ class Exchange implements Asker, Taker {
   }
 
   private result(failure: FailureClass | undefined, note: string | undefined): SendResult {
-    const { connection, statusCode, chunks } = this;
+    const { connection, statusCode, body, bodyBytes } = this;
     const dialed = connection?.dialProgress;
     const now = performance.now();
     const timings: SendTimings = {
@@ -385,14 +396,12 @@ class Exchange implements Asker, Taker {
         timings,
       };
     }
-    const responseBody =
-      chunks === undefined ? NOTHING : chunks.length === 1 ? chunks[0] : Buffer.concat(chunks);
     return {
       statusCode,
       failure: classifyStatus(statusCode),
       failureDetail: undefined,
       responseHeaders: keptHeaders(this.headers!),
-      responseBody,
+      responseBody: bodyBytes === body.length ? body : body.subarray(0, bodyBytes),
       responseTruncated: note !== undefined,
       bodyNote: note,
       remoteAddress: connection!.remoteAddress,
