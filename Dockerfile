@@ -9,7 +9,7 @@ COPY . .
 RUN npx nest build && npm prune --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund
 
 FROM node:26-bookworm-slim
-# The last: apps/node-options.ts.
+# The last: apps/node-options.ts. A worker's own stand in its command, which outweighs this.
 ENV NODE_ENV=production HOST=0.0.0.0 NODE_OPTIONS=--max-semi-space-size=16
 WORKDIR /posthorn
 COPY --from=build --chown=node:node /posthorn/package.json ./

@@ -1,4 +1,4 @@
-// Real: Node with what api and worker import first; Dockerfile and README.
+// Real: Node with what api and worker import first; Dockerfile, docker-compose.yml and README.
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
@@ -27,7 +27,7 @@ const LOAD = `
 
 /** Of the old generation, at most. */
 async function bytesMost(...first: string[]): Promise<number> {
-  const args = ['--expose-gc', ...NODE_OPTIONS, ...first, '--input-type=module', '--eval', LOAD];
+  const args = ['--expose-gc', ...NODE_OPTIONS.api, ...first, '--input-type=module', '--eval', LOAD];
   const { stdout } = await promisify(execFile)(process.execPath, args);
   return Number(stdout);
 }
@@ -42,6 +42,34 @@ it('a worker collects its young generation in one thread', async () => {
   expect(await threadsOfScavenge('--import', `file://${builtFile('apps/worker/src/v8-flags.js')}`)).toBe(1);
 });
 
+it('a worker collects its young generation when it is full, not before', async () => {
+  const worker = await scavenges('--import', `file://${builtFile('apps/worker/src/v8-flags.js')}`);
+  // A fifth less.
+  expect(worker / (await scavenges())).toBeLessThan(0.9);
+});
+
+// Between the turns of the event loop V8 may look whether it is time.
+const LOAD_IN_TURNS = `
+  const some = [];
+  for (let n = 0; n < 3_000_000; n++) {
+    some[n % 3_000] = { n, list: new Array(50).fill(n) };
+    if (n % 50 === 0) await new Promise(setImmediate);
+  }
+`;
+
+async function scavenges(...first: string[]): Promise<number> {
+  const args = [
+    ...NODE_OPTIONS.worker,
+    '--trace-gc',
+    ...first,
+    '--input-type=module',
+    '--eval',
+    LOAD_IN_TURNS,
+  ];
+  const { stdout } = await promisify(execFile)(process.execPath, args);
+  return stdout.split(': Scavenge ').length - 1;
+}
+
 // What lives for a while and is gone before it is old.
 const YOUNG_LOAD = `
   const some = [];
@@ -51,7 +79,7 @@ const YOUNG_LOAD = `
 /** How many take part in one, mostly: each says so before it is told that it was. */
 async function threadsOfScavenge(...first: string[]): Promise<number> {
   const tracing = ['--trace-gc', '--trace-parallel-scavenge'];
-  const args = [...NODE_OPTIONS, ...tracing, ...first, '--input-type=module', '--eval', YOUNG_LOAD];
+  const args = [...NODE_OPTIONS.worker, ...tracing, ...first, '--input-type=module', '--eval', YOUNG_LOAD];
   const { stdout } = await promisify(execFile)(process.execPath, args);
   const scavenges = stdout.split(': Scavenge ').slice(0, -1);
   const threads = scavenges.map((lines) => lines.split('scavenge[').length - 1).sort((a, b) => a - b);
@@ -69,8 +97,16 @@ it('the worker says next what is for it alone', () => {
   expect(read('apps/worker/src/main.ts').split('\n')[2]).toBe(`import './v8-flags.js';`);
 });
 
-it.each(['Dockerfile', 'README.md'])('%s names the options of Node that `posthorn up` gives', (path) => {
-  expect(read(path)).toContain(`NODE_OPTIONS=${NODE_OPTIONS.join(' ')}`);
+it.each(['Dockerfile', 'README.md'])(
+  '%s names the options of Node that `posthorn up` gives an api',
+  (path) => {
+    expect(read(path)).toContain(`NODE_OPTIONS=${NODE_OPTIONS.api.join(' ')}`);
+  },
+);
+
+it.each(['docker-compose.yml', 'README.md'])('%s names those of a worker', (path) => {
+  const worker = [...NODE_OPTIONS.worker, 'dist/apps/worker/src/main.js'];
+  expect(read(path).replaceAll("', '", ' ')).toContain(`node ${worker.join(' ')}`);
 });
 
 function read(path: string): string {

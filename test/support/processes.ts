@@ -102,17 +102,17 @@ export function startApi({ databaseUrl, env, logFile, launch }: ProcessOptions):
     'apps/api/src/main.js',
     { ...FOR_TESTS, DATABASE_URL: databaseUrl, PORT: '0', ...env },
     logFile,
-    asShipped(launch),
+    asShipped('api', launch),
   );
 }
 
 export function startWorker({ databaseUrl, env, logFile, launch }: ProcessOptions): Promise<RunningProcess> {
   const settings = { ...FOR_TESTS, DATABASE_URL: databaseUrl, WORKER_PORT: '0', ...env };
-  return startProcess('apps/worker/src/main.js', settings, logFile, asShipped(launch));
+  return startProcess('apps/worker/src/main.js', settings, logFile, asShipped('worker', launch));
 }
 
-function asShipped(launch: Launch = {}): Launch {
-  return { ...launch, nodeOptions: [...NODE_OPTIONS, ...(launch.nodeOptions ?? [])] };
+function asShipped(app: 'api' | 'worker', launch: Launch = {}): Launch {
+  return { ...launch, nodeOptions: [...NODE_OPTIONS[app], ...(launch.nodeOptions ?? [])] };
 }
 
 /** `posthorn …`, to its end. */

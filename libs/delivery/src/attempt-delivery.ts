@@ -269,9 +269,10 @@ function directiveOf(result: SendResult): ReceiverDirective | null {
 }
 
 /** What signs: private keys before secrets, newest first (a receiver in Elixir looks at the last signature only). */
-function signingSecrets({ credentials, privateKeys, secrets }: EndpointForAttempt): string[] {
-  const signs = (kind: 'v1' | 'v1a'): boolean => credentials.signatures.includes(kind);
-  return [...(signs('v1a') ? privateKeys : []), ...(signs('v1') ? secrets : [])];
+function signingSecrets({ credentials, privateKeys, secrets }: EndpointForAttempt): readonly string[] {
+  const { signatures } = credentials;
+  if (!signatures.includes('v1a')) return signatures.includes('v1') ? secrets : [];
+  return signatures.includes('v1') ? [...privateKeys, ...secrets] : privateKeys;
 }
 
 /** All headers that are signatures, or say with which key. */

@@ -8,28 +8,24 @@ const ODD = /[^ -\ud7ff\ue000-\uffff]/;
 
 /**
  * A parameter for `$n::type[]`: the array's text, or NULL when every element is null, which `unnest` beside others makes
- * nulls of again. Most columns of most groups are that. pg's own way costs three times as much.
+ * nulls of again. Most columns of most groups are that. pg's own way costs three times as much. Joined: a text that grows by
+ * `+=` is 64 bytes more for each element until it is sent, a fifteenth of what a worker allocated.
  */
 export function arrayOf(elements: readonly Element[]): string | null {
-  let text = '{';
   let anything = false;
   // What a group of answers has in common stands side by side: states, our workers, a receiver's headers within one second.
   let last: Element;
   let lastText = '';
-  for (let at = 0; at < elements.length; at++) {
-    const element = elements[at];
-    if (at > 0) text += ',';
-    if (element === null || element === undefined) text += 'NULL';
-    else {
-      anything = true;
-      if (element !== last) {
-        last = element;
-        lastText = elementOf(element);
-      }
-      text += lastText;
+  const texts = elements.map((element) => {
+    if (element === null || element === undefined) return 'NULL';
+    anything = true;
+    if (element !== last) {
+      last = element;
+      lastText = elementOf(element);
     }
-  }
-  return anything || elements.length === 0 ? `${text}}` : null;
+    return lastText;
+  });
+  return anything || elements.length === 0 ? `{${texts.join(',')}}` : null;
 }
 
 function elementOf(element: string | number | boolean | Buffer): string {

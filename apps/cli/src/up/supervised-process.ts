@@ -75,7 +75,7 @@ export class SupervisedProcess {
     // goes. The channel: when we are killed it closes, and the child drains then, too.
     const child = fork(this.what.entry, [], {
       env: this.what.env,
-      execArgv: [...NODE_OPTIONS],
+      execArgv: [...NODE_OPTIONS[this.what.name]],
       detached: true,
       stdio: ['ignore', output, output, 'ipc'],
     });
