@@ -131,12 +131,12 @@ export class Parking {
 
   /** Endpoints that could not start one more ticket now, or have first attempts here already. */
   saturated(): string[] {
-    const full: string[] = [];
-    for (const [endpointId, waiting] of this.parked)
-      if (waiting.some(isFirst) || !this.mayStart(endpointId)) full.push(endpointId);
-    for (const endpointId of this.underWay.keys())
-      if (!this.parked.has(endpointId) && !this.mayStart(endpointId)) full.push(endpointId);
-    return full;
+    const known = new Set([...this.parked.keys(), ...this.underWay.keys()]);
+    return [...known].filter((endpointId) => this.isSaturated(endpointId));
+  }
+
+  isSaturated(endpointId: string): boolean {
+    return (this.parked.get(endpointId)?.some(isFirst) ?? false) || !this.mayStart(endpointId);
   }
 
   takeAll(): ClaimedTicket[] {

@@ -43,6 +43,8 @@ const CLAIM_MAX = 256;
 // With few free slots it pays to wait for more: one claim of forty costs what one of two does. Idle, nothing waits.
 const FEW_SLOTS_MAX = 32;
 const GATHER_MS = 2;
+// Beside requests that hang an attempt frees one now and then.
+const FREED_MIN = 4;
 // A third of the queue's heartbeat: two may be lost before a claim is.
 const HEARTBEAT_MS = 4000;
 // Half a heartbeat: what is left out once is touched twice more before its claim ends.
@@ -70,8 +72,16 @@ export class Pump {
   private rounds: Promise<void> | null = null;
   private woken = false;
   private wakeUp: (() => void) | null = null;
-  /** A free slot could be filled: the last claim was full, or left something out. */
+  /** Slots that came free since the last round began. */
+  private freed = 0;
+  /** Somebody said that something may be due, or it is time to look. */
+  private asked = true;
+  /** A free slot could be filled: the last claim was full, or kept something for others. */
   private hungry = false;
+  /** The last claim of retries was full: there may be more, which announce themselves to nobody. */
+  private retriesLeft = false;
+  /** Endpoints of which the last claim took nothing. */
+  private leftOut: string[] = [];
   private stopping = false;
   /** The sender ends what is still under way. */
   private graceIsOver = false;
@@ -109,8 +119,8 @@ export class Pump {
 
   /** Something may be due: look now. */
   wake(): void {
-    this.woken = true;
-    this.wakeUp?.();
+    this.asked = true;
+    this.stir();
   }
 
   /** T2 has settled these: they are nobody's now. */
@@ -151,6 +161,7 @@ export class Pump {
   private async run(): Promise<void> {
     while (!this.stopping) {
       this.woken = false;
+      this.freed = 0;
       let more = false;
       try {
         more = await this.round();
@@ -158,8 +169,19 @@ export class Pump {
         this.logger.warn({ err: error }, 'claim.failed');
       }
       if (!more) await this.untilWoken();
-      if (this.hungry && this.running > this.fewSlots) await delay(GATHER_MS);
+      // Slots come free, and more of them will: whoever is told of something new beside requests that hang need not wait for that.
+      const forFreedSlots = this.hungry || !this.asked || this.freed >= FREED_MIN;
+      if (forFreedSlots && this.running > this.fewSlots) await delay(GATHER_MS);
     }
+  }
+
+  /**
+   * Whether a claim may find something. Of what the last one left out it does once that may start again; till then it would only step over all
+   * that stands in the queue of endpoints that hang, and who is served beside them would wait for it three times for each attempt.
+   */
+  private mayFindMore(): boolean {
+    if (this.asked || this.hungry || (this.retriesLeft && this.budgets.retryRoom > 0)) return true;
+    return this.leftOut.some((endpointId) => !this.parking.isSaturated(endpointId));
   }
 
   /** Endpoints that have more due than they may start: their retries need not stand in the queue. */
@@ -169,11 +191,15 @@ export class Pump {
 
   /** Claims for free slots and starts what it gets. Answers whether another round should follow at once. */
   private async round(): Promise<boolean> {
-    this.startParked();
+    // Where what is parked goes out there is soon room for more of the same: claimed with it, or each would be loaded by itself.
+    const started = this.startParked();
+    if (started === 0 && !this.mayFindMore()) return false;
+    this.asked = false;
     this.hungry = true;
     // Outcomes that the database does not take pile up here: no more until it does.
     if (this.outcomes.backlog > this.options.concurrency * 2) return false;
     const except = this.parking.saturated();
+    this.leftOut = except;
     // Behind first attempts that never end they would get nothing of their share: so before them, every so often.
     let more = this.budgets.firstsAreWaiting && (await this.claimRetries(except));
     const firsts = this.budgets.planFirsts(this.freeSlots);
@@ -186,15 +212,17 @@ export class Pump {
     if (firsts?.priorityMin !== 2 || leftovers !== null)
       this.budgets.firstsClaimed(moreFirsts || firsts === null);
     if (!this.budgets.firstsAreWaiting && (await this.claimRetries(except))) more = true;
-    // The queue has no more for us now, unless it is of an endpoint that we left out, or of a kind that has to wait.
+    // The queue has no more for us now, unless it is of a kind that has to wait, or of an endpoint that we left out.
     const normalWait = firsts === null || (firsts.priorityMin === 2 && leftovers === null);
-    this.hungry = more || except.length > 0 || normalWait;
+    this.hungry = more || normalWait;
     return more;
   }
 
   private async claimRetries(except: string[]): Promise<boolean> {
     const plan = this.budgets.planRetries(this.freeSlots);
-    return plan !== null && (await this.claim(plan, except));
+    if (plan === null) return false;
+    this.retriesLeft = await this.claim(plan, except);
+    return this.retriesLeft;
   }
 
   /** Answers whether there may be more of the kind. */
@@ -228,14 +256,15 @@ export class Pump {
     return this.parking.freeSlots;
   }
 
-  /** Takes free slots for parked tickets. Their rows are loaded while the next claim is already on its way. */
-  private startParked(): void {
-    if (!this.isAwake()) return;
+  /** Takes free slots for parked tickets, and answers how many. Their rows are loaded while the next claim is already on its way. */
+  private startParked(): number {
+    if (!this.isAwake()) return 0;
     const tickets = this.parking.takeStartable(this.freeSlots, this.budgets.retryRoom);
-    if (tickets.length === 0) return;
+    if (tickets.length === 0) return 0;
     for (const ticket of tickets) if (ticket.retry) this.budgets.start('retry');
     this.metrics.inFlight.set(this.running);
     void this.startAll(tickets);
+    return tickets.length;
   }
 
   /** Loads the rows of these tickets and starts their attempts. When that fails they are parked again. */
@@ -362,9 +391,16 @@ export class Pump {
   }
 
   private slotsFreed(): void {
+    this.freed++;
     this.metrics.inFlight.set(this.running);
     if (this.running === 0) this.idle?.();
-    if (this.hungry || this.parking.size > 0) this.wake();
+    if (this.hungry || this.retriesLeft || this.leftOut.length > 0 || this.parking.size > 0) this.stir();
+  }
+
+  /** There may be something to start, or to claim. */
+  private stir(): void {
+    this.woken = true;
+    this.wakeUp?.();
   }
 
   private async load(
@@ -506,7 +542,7 @@ export class Pump {
   private untilWoken(): Promise<void> {
     if (this.woken || this.stopping) return Promise.resolve();
     return new Promise((resolve) => {
-      const timer = setTimeout(() => this.wakeUp?.(), POLL_MS);
+      const timer = setTimeout(() => this.wake(), POLL_MS);
       const wakeUp = (): void => {
         this.wakeUp = null;
         clearTimeout(timer);
