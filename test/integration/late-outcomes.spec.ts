@@ -1,5 +1,6 @@
 /**
- * Promise: an outcome applies to the claim that it was made under and to no other; a late one is an attempt on record.
+ * Promise: an outcome applies to the claim that it was made under and to no other; a late one is an attempt on record. Each is
+ * written, in groups that follow one another.
  * Real: PostgreSQL, pg-boss with its supervision, DeliverQueue, RecordOutcomes. Workers are played here: a claim, the
  * rows loaded for it, an outcome.
  */
@@ -9,7 +10,7 @@ import { newId, systemClock, systemRandom } from '@app/domain';
 import { createLogger } from '@app/observability';
 import { PumpRepository, type Database } from '@app/persistence';
 import { DeliverQueue, type Ticket } from '@app/queue';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { createTestDatabase } from '../support/database.js';
 import { anEvent, openDatabase, registerSubscriber } from '../support/fixtures.js';
 import { startPipeline, type Pipeline } from '../support/pipeline.js';
@@ -83,6 +84,50 @@ it('two outcomes of one delivery that end together are two attempts, of which on
   expect(await lanes()).toEqual([{ queued: 0, held: 0 }]);
 }, 30_000);
 
+it('what finishes while a group commits is the next group, whole', async () => {
+  const held = Promise.withResolvers<void>();
+  let begun = 0;
+  const recorder = recorderOn(async (work) => {
+    if (++begun === 1) await held.promise;
+    return database.hotTransaction(work);
+  });
+  recorder.add(delivered(nobodys()));
+  await vi.waitFor(() => expect(begun).toBe(1));
+  for (let i = 0; i < 4; i++) {
+    recorder.add(delivered(nobodys()));
+    await new Promise(setImmediate);
+  }
+  expect(begun).toBe(1);
+  held.resolve();
+  await recorder.drain();
+  expect([begun, recorder.backlog]).toEqual([2, 0]);
+});
+
+it('an outcome that comes as the last group ends begins another run, in whichever turn it comes', async () => {
+  const turnsMax = 30;
+  let turns = 0;
+  const recorder = recorderOn((work) => database.hotTransaction(work), later);
+  recorder.add(delivered(nobodys()));
+  await vi.waitFor(() => expect([turns, recorder.backlog]).toEqual([turnsMax, 0]));
+  await recorder.drain();
+
+  function later(): void {
+    if (turns < turnsMax) inTurns(++turns, () => recorder.add(delivered(nobodys())));
+  }
+});
+
+function inTurns(turns: number, then: () => void): void {
+  if (turns === 0) then();
+  else queueMicrotask(() => inTurns(turns - 1, then));
+}
+
+/** Of a delivery that is gone: nothing comes of it. */
+function nobodys(): Claim {
+  const id = (): string => newId(systemClock.now().getTime(), systemRandom);
+  const ids = { deliveryId: id(), endpointId: id(), subscriberId: id(), eventId: id() };
+  return { ...ids, retryCount: 0, trigger: 'event', ticket: 1 };
+}
+
 type Claim = Ticket & Pick<FinishedTicket, 'subscriberId' | 'eventId' | 'trigger' | 'ticket'>;
 
 async function publishOne(): Promise<void> {
@@ -116,20 +161,27 @@ async function expire({ deliveryId }: Ticket): Promise<void> {
 
 /** One recorder for each worker; it is done when everything is written. */
 async function record(...outcomes: FinishedTicket[]): Promise<void> {
+  const recorder = recorderOn((work) => database.hotTransaction(work));
+  for (const outcome of outcomes) recorder.add(outcome);
+  await recorder.drain();
+}
+
+function recorderOn(
+  hotTransaction: Database['hotTransaction'],
+  onRecorded: () => void = () => undefined,
+): RecordOutcomes {
   const logger = createLogger({ level: 'silent', process: 'test' });
   const signals = new LaneSignals(database, systemRandom, road.metrics, logger, { operational: false });
-  const recorder = new RecordOutcomes(
-    database,
+  return new RecordOutcomes(
+    { hotTransaction },
     road.queue,
     signals,
     new CountAttempts(database),
     systemRandom,
     road.metrics,
     logger,
-    () => undefined,
+    onRecorded,
   );
-  for (const outcome of outcomes) recorder.add(outcome);
-  await recorder.drain();
 }
 
 function failed(claimed: Claim): FinishedTicket {

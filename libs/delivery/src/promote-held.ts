@@ -30,7 +30,7 @@ const KEYS_MAX = 500;
  * instead (docs/adr/0008). Deliveries of an ordering key go by its turn.
  */
 export function promoteHeld(
-  database: Database,
+  database: Pick<Database, 'hotTransaction'>,
   queue: Pick<DeliverQueue, 'insert' | 'notify'>,
   endpointIds: string[],
 ): Promise<number> {

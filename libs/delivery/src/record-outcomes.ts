@@ -52,8 +52,6 @@ export interface FinishedTicket extends OutcomeRecord {
 
 // One commit's fsync serves a whole group. Above the slots of a worker: a burst of quick receivers is one group.
 const GROUP_MAX = 512;
-// While one group waits for its commit the next is on its way. They touch other deliveries, and lanes in one order.
-const GROUPS_AT_ONCE = 2;
 // The database is away or refuses: tried again soon, but not in a loop that eats the processor.
 const AGAIN_MS = 250;
 // Five seconds of trying again, within what a stop may take.
@@ -63,15 +61,19 @@ const REFUSALS_WHILE_STOPPING_MAX = 20;
  * T2: what became of every ticket that finished while the last group committed, written together: attempts, deliveries,
  * lanes, the tickets that end and the ones that follow. Outcomes wait here until the database has them: they are the
  * only copy of what a receiver answered.
+ *
+ * One group at a time: two, side by side, were half as large each, and a tenth dearer (docs/adr/0014). What follows from a
+ * group (promotions, circuits) goes on beside the next one.
  */
 export class RecordOutcomes {
   private waiting: FinishedTicket[] = [];
-  private readonly running = new Set<Promise<void>>();
+  private running: Promise<void> | null = null;
+  private following: Promise<void> = Promise.resolve();
   private stopping = false;
   private refusedWhileStopping = 0;
 
   constructor(
-    private readonly database: Database,
+    private readonly database: Pick<Database, 'hotTransaction'>,
     private readonly queue: Pick<DeliverQueue, 'insert' | 'notify'>,
     private readonly lanes: Pick<LaneSignals, 'apply'>,
     private readonly counts: Pick<CountAttempts, 'count'>,
@@ -89,32 +91,30 @@ export class RecordOutcomes {
 
   add(outcome: FinishedTicket): void {
     this.waiting.push(outcome);
-    if (this.running.size < GROUPS_AT_ONCE) this.startRun();
-  }
-
-  private startRun(): void {
-    const run = this.run().finally(() => this.running.delete(run));
-    this.running.add(run);
+    this.running ??= this.run();
   }
 
   /** Resolves when everything is written, or after the database has refused once while stopping. */
   async drain(): Promise<void> {
     this.stopping = true;
-    while (this.running.size > 0) await Promise.all(this.running);
+    while (this.running) await this.running;
+    await this.following;
   }
 
   private async run(): Promise<void> {
     // The outcomes of one turn of the event loop belong together.
     await new Promise(setImmediate);
-    while (this.waiting.length > 0) {
+    let lost = false;
+    while (this.waiting.length > 0 && !lost) {
       const group = this.takeGroup();
       try {
         await this.recordGroup(group);
       } catch (error) {
-        const lost = await this.recover(group, error);
-        if (lost) return;
+        lost = await this.recover(group, error);
       }
     }
+    // At once: what comes next begins another run.
+    this.running = null;
   }
 
   /**
@@ -144,8 +144,9 @@ export class RecordOutcomes {
     const byId = new Map(rows.map((row) => [row.id, row]));
     for (const outcome of group) this.tell(outcome, byId.get(outcome.deliveryId));
     this.countAttempts(group);
+    await this.following;
     // These outcomes are written, whatever becomes of what follows from them: loops make up for what fails.
-    await this.follow(group, byId, lanes).catch((error: unknown) =>
+    this.following = this.follow(group, byId, lanes).catch((error: unknown) =>
       this.logger.warn({ err: error, lanes: lanes.length }, 'promotion.failed'),
     );
   }
