@@ -36,7 +36,7 @@ export interface PumpOptions {
   worker: string;
 }
 
-// Due retries announce themselves to nobody: they are found by asking.
+// Due retries announce themselves to nobody: they are found by asking, whatever ends meanwhile.
 const POLL_MS = 500;
 // A claim takes more of one endpoint than it has slots only up to this; the surplus is parked here.
 const CLAIM_MAX = 256;
@@ -86,6 +86,7 @@ export class Pump {
   /** The sender ends what is still under way. */
   private graceIsOver = false;
   private heartbeat: NodeJS.Timeout | undefined;
+  private poll: NodeJS.Timeout | undefined;
   private idle: (() => void) | null = null;
 
   constructor(
@@ -115,6 +116,7 @@ export class Pump {
     this.touchedAt = this.clock.now().getTime();
     this.rounds = this.run();
     this.heartbeat = setInterval(() => void this.touch(), HEARTBEAT_MS);
+    this.poll = setInterval(() => this.wake(), POLL_MS);
   }
 
   /** Something may be due: look now. */
@@ -136,6 +138,7 @@ export class Pump {
    */
   async stop(graceMs: number): Promise<void> {
     this.stopping = true;
+    clearInterval(this.poll);
     this.wake();
     await this.rounds;
     await this.release([...this.parking.takeAll(), ...this.timed.takeAll()]);
@@ -538,14 +541,12 @@ export class Pump {
     this.timed.drop(deliveryId);
   }
 
-  /** Until somebody calls `wake`, or the poll is due. */
+  /** Until somebody, the poll included, calls `wake`, or slots come free for what is known to wait. */
   private untilWoken(): Promise<void> {
     if (this.woken || this.stopping) return Promise.resolve();
     return new Promise((resolve) => {
-      const timer = setTimeout(() => this.wake(), POLL_MS);
       const wakeUp = (): void => {
         this.wakeUp = null;
-        clearTimeout(timer);
         resolve();
       };
       // By its name: a function that is written here would be old from its birth (libs/persistence/src/client.ts).
