@@ -12,6 +12,13 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
 export class SetAside1795651200019 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(`
+      -- Row security holds for owners too: without the membership no pending row would be seen below, and what is held would never be promoted.
+      DO $$ BEGIN
+        IF NOT pg_has_role(current_user, 'posthorn_worker', 'USAGE') THEN
+          RAISE EXCEPTION '% is no member of the role posthorn_worker. Have an administrator run: GRANT posthorn_worker TO %;',
+            current_user, quote_ident(current_user) USING ERRCODE = 'insufficient_privilege';
+        END IF;
+      END $$;
       ALTER TABLE deliveries
         -- Where it was last held or waiting, and due_at there. A promotion leaves both as they are. NULL: straight into the queue, or over.
         ADD set_aside text,

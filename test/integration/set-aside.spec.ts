@@ -12,6 +12,8 @@ import {
   revertLastMigration,
   type Database,
 } from '@app/persistence';
+import pg from 'pg';
+import type { QueryRunner } from 'typeorm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { SetAside1795651200019 } from '../../migrations/1795651200019-set-aside.js';
 import { MIGRATIONS } from '../../migrations/index.js';
@@ -163,6 +165,20 @@ describe('the migration', () => {
       { table: 'events', fillfactor: 85 },
     ]);
     await other.close();
+    await made.drop();
+  });
+
+  it('refuses a role that would not see what is held', async () => {
+    const made = await createTestDatabase();
+    const admin = new pg.Client({ connectionString: made.adminUrl });
+    await admin.connect();
+    // Goes with the transaction.
+    await admin.query('BEGIN; CREATE ROLE owner_of_set_aside; SET LOCAL ROLE owner_of_set_aside');
+    const runner = { query: (text: string) => admin.query(text) } as unknown as QueryRunner;
+    await expect(new SetAside1795651200019().up(runner)).rejects.toThrow(
+      'GRANT posthorn_worker TO owner_of_set_aside',
+    );
+    await admin.end();
     await made.drop();
   });
 });
