@@ -66,8 +66,9 @@ it('claims for a delivery when it is announced, and not again when it ends', asy
     await publish(answers.subscriberId, 1);
     await delivered(answers.subscriberId, n);
   }
-  const polls = Math.ceil((performance.now() - startedMs) / POLL_MS);
-  expect(claim.mock.calls.length).toBeLessThanOrEqual(CLAIMS_A_LOOK * (BESIDE + polls));
+  // One look more when the listener that has just connected asks what it may have missed.
+  const others = 1 + Math.ceil((performance.now() - startedMs) / POLL_MS);
+  expect(claim.mock.calls.length).toBeLessThanOrEqual(CLAIMS_A_LOOK * (BESIDE + others));
   expect(hanging).toBe(SLOTS_OF_ONE);
 });
 

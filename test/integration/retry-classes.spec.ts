@@ -236,8 +236,12 @@ describe('who goes first', () => {
     const over = await boundary.until(waiting, ({ n }) => n === 4);
     // Ten a minute are free; those beyond wait without burning a try.
     expect(over).toEqual({ n: 4, tries: 1, attempts: 1 });
-    const retries = (await boundary.attempts(customer)).length - 60;
-    expect(retries).toBe(10);
+    // They may be on record before the last of those that were sent.
+    const made = await boundary.until(
+      () => boundary.attempts(customer),
+      ({ length }) => length >= 70,
+    );
+    expect(made).toHaveLength(70);
     await boundary.set('endpoints', customer, { retry_budget_percent: 100 });
     const { endpointId } = customer;
     await boundary.database.query(`UPDATE pgboss.job SET start_after = now() WHERE group_id = $1`, [
