@@ -23,7 +23,11 @@ export interface Pipeline {
   lanes: KeepLanes;
   /** Endpoints that this worker's pump calls saturated. */
   saturated(): string[];
-  startPump(options?: { concurrency?: number; concurrencyPerEndpoint?: number }): Promise<void>;
+  startPump(options?: {
+    concurrency?: number;
+    concurrencyPerEndpoint?: number;
+    clockIsInDoubt?: () => boolean;
+  }): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -84,7 +88,7 @@ export async function startPipeline(
     metrics,
     lanes,
     saturated: () => pump?.saturated() ?? [],
-    async startPump({ concurrency = 64, concurrencyPerEndpoint = 16 } = {}) {
+    async startPump({ concurrency = 64, concurrencyPerEndpoint = 16, clockIsInDoubt = () => false } = {}) {
       const attempts = new AttemptDelivery(sender, systemClock, systemRandom, { userAgent: 'Posthorn/test' });
       const rates = new RateSlots(database);
       const rows = new PumpRepository(database);
@@ -93,7 +97,7 @@ export async function startPipeline(
         concurrencyPerEndpoint,
         concurrencyPerHost: concurrency,
         tellsFailures: options.operational ?? false,
-        clockIsInDoubt: () => false,
+        clockIsInDoubt,
         monotonic: () => performance.now(),
         worker: options.worker ?? 'test:1',
       });

@@ -196,6 +196,8 @@ export class Pump {
   private async round(): Promise<boolean> {
     // Where what is parked goes out there is soon room for more of the same: claimed with it, or each would be loaded by itself.
     const started = this.startParked();
+    // It could start nothing of what it claimed, and would claim all retries that are due.
+    if (!this.isAwake()) return false;
     if (started === 0 && !this.mayFindMore()) return false;
     this.asked = false;
     this.hungry = true;
