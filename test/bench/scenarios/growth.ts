@@ -23,7 +23,7 @@ interface Turn {
 export const growth: Scenario = {
   name: 'growth',
   about: 'drain and publish with 30 days of history and many subscribers ÷ the same on an empty database',
-  timeoutSeconds: () => 600,
+  timeoutSeconds: (seconds) => TURNS.length * (seconds ?? PUBLISH_SECONDS) + 560,
   async run(rig, options) {
     const history = await historyFor(options, rig.log);
     const measured = { empty: [] as Turn[], grown: [] as Turn[] };

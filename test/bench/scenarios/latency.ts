@@ -23,6 +23,7 @@ export const latency: Scenario = {
   name: 'latency',
   about:
     '50 events/s, then 200/s, for 20 s each: from the publisher’s call to the receiver’s first byte, p50/p95/p99',
+  timeoutSeconds: (seconds) => 2 * (seconds ?? SECONDS) + 100,
   async run(rig, { rate, seconds: asked }) {
     const seconds = asked ?? SECONDS;
     const api = await rig.startProduct();

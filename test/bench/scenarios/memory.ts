@@ -21,6 +21,7 @@ const MUST_BYTES = 250e6;
 export const memory: Scenario = {
   name: 'memory',
   about: '1,000,000 pending deliveries of endpoints that hang: the most memory of api and worker',
+  timeoutSeconds: (seconds) => (seconds ?? WATCHED_SECONDS) + 120,
   async run(rig, { pending: wanted, seconds }) {
     const api = await rig.startProduct();
     await rig.startWorkers();

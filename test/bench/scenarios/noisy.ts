@@ -33,7 +33,7 @@ export const noisy: Scenario = {
   name: 'noisy',
   about:
     'drain and latency behind 100,000 deliveries of an endpoint that hangs and 20 more like it, ÷ undisturbed',
-  timeoutSeconds: () => 240,
+  timeoutSeconds: (seconds) => 2 * (seconds ?? PACED_SECONDS) + 180,
   async run(rig, options) {
     const api = await rig.startProduct();
     const quiet = await measure(rig, api, options);

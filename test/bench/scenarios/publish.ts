@@ -14,6 +14,7 @@ export const publish: Scenario = {
   name: 'publish',
   about:
     'single POST /v1/events on 64 connections while a worker delivers: delivered/s, p50/p99 of the answer',
+  timeoutSeconds: (seconds) => (seconds ?? SECONDS) + 120,
   async run(rig, { connections, seconds }) {
     const api = await rig.startProduct();
     await rig.startWorkers();
