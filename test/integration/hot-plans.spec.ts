@@ -10,6 +10,7 @@ import {
   orderingRepository,
   PumpRepository,
   recordRepository,
+  rehearseDelivering,
   type Database,
   type Tx,
 } from '@app/persistence';
@@ -38,7 +39,7 @@ beforeAll(async () => {
   await database.hotTransaction(async (tx) => {
     await tx.query('SET LOCAL plan_cache_mode = force_generic_plan');
     await acceptRepository.insert(tx, [], [], null);
-    await recordRepository.record(tx, []);
+    await Promise.all(rehearseDelivering(tx));
   });
   await road.queue.claim(64, []);
   for (let batch = 0; batch < 5; batch++)
@@ -65,9 +66,12 @@ interface Plan {
 const JOBS_READ = `SELECT sum(idx_tup_fetch + seq_tup_read)::int AS read FROM pg_stat_xact_all_tables
   WHERE relid IN (SELECT relid FROM pg_partition_tree('pgboss.job') WHERE isleaf)`;
 
-/** Tickets that this transaction has read. */
-async function readSoFar(tx: Tx): Promise<number> {
-  const [{ read }] = await tx.query<{ read: number }>(JOBS_READ);
+const DELIVERIES_READ = JOBS_READ.replace('pgboss.job', 'deliveries');
+const EVENTS_READ = JOBS_READ.replace('pgboss.job', 'events');
+
+/** Tickets, or others, that this transaction has read. */
+async function readSoFar(tx: Tx, sql = JOBS_READ): Promise<number> {
+  const [{ read }] = await tx.query<{ read: number }>(sql);
   return read;
 }
 
@@ -163,6 +167,31 @@ it('claims and records by keys, on connections that planned while the queue was 
     const read = await readSoFar(tx);
     expect(await recordRepository.record(tx, outcomes)).toHaveLength(64);
     expect((await readSoFar(tx)) - read).toBeLessThan(500);
+    await tx.query('ROLLBACK');
+  });
+});
+
+it('loads and records the oldest and the newest without reading what is between, on a connection that planned while there was none', async () => {
+  const rows = await database.query(
+    '(SELECT * FROM deliveries ORDER BY id LIMIT 32) UNION ALL (SELECT * FROM deliveries ORDER BY id DESC LIMIT 32)',
+  );
+  const outcomes = rows.map((row) =>
+    outcomeOf(row, { retryCount: 0, endpointId: fixture.endpointIds[0] }, 'delivered'),
+  );
+  await database.hotTransaction(async (tx) => {
+    await tx.query('SET LOCAL plan_cache_mode = force_generic_plan');
+    const read = async () => (await readSoFar(tx, DELIVERIES_READ)) + (await readSoFar(tx, EVENTS_READ));
+    const before = await read();
+    const loaded = await new PumpRepository(tx).loadDeliveries(outcomes.map((o) => o.deliveryId));
+    expect(loaded).toHaveLength(64);
+    const loading = await read();
+    expect(loading - before).toBeLessThan(500);
+    await recordRepository.lock(
+      tx,
+      loaded.map(({ id }) => id),
+    );
+    expect(await recordRepository.record(tx, outcomes)).toHaveLength(64);
+    expect((await read()) - loading).toBeLessThan(500);
     await tx.query('ROLLBACK');
   });
 });
