@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import net from 'node:net';
 import { Metrics, ScraperKey } from '@app/observability';
 import { afterEach, expect, it } from 'vitest';
 import { serveHealth } from './serve-health.js';
@@ -68,4 +70,20 @@ it('says so when its port is taken', async () => {
   await expect(
     serveHealth(database, metrics, new ScraperKey(null), { host: '127.0.0.1', port: server.port }),
   ).rejects.toMatchObject({ code: 'EADDRINUSE' });
+});
+
+it.each([
+  ['half a question', 'GET /health/live HTTP/1.1\r\nhost:'],
+  ['a question whose answer waits for the database', 'GET /health/ready HTTP/1.1\r\nhost: a\r\n\r\n'],
+])('closes at once beside %s', async (_what, asked) => {
+  const began = Promise.withResolvers<void>();
+  const hanging = { query: () => (began.resolve(), new Promise<never>(() => {})) };
+  server = await serveHealth(hanging, metrics, new ScraperKey(null), { host: '127.0.0.1', port: 0 });
+  const socket = net.connect(server.port, '127.0.0.1', () => socket.write(asked));
+  socket.on('error', () => {}).resume();
+  // The server has read it: of half a question it says nothing, so what was asked on another connection comes after it.
+  await (asked.endsWith('\r\n\r\n') ? began.promise : fetch(`http://127.0.0.1:${server.port}/health/live`));
+  const closed = once(socket, 'close');
+  await server.close();
+  await closed;
 });
