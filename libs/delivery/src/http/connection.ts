@@ -89,7 +89,7 @@ export class Connection {
     this.letGo();
   }
 
-  /** Called in the next turn: what had come by then, an end or bytes of nobody's, was seen. */
+  /** Called after a round of reads: what had come when it was taken, an end or bytes of nobody's, was seen. */
   write(): void {
     if (this.asker === undefined) return;
     if (!this.reusable || performance.now() >= this.idleUntil) this.letGo();
@@ -184,7 +184,8 @@ export class Connection {
     this.answering = false;
     // Answered before it was all written: the rest would go on, and be taken for the next request.
     const written = socket?.writableLength === 0;
-    if (nothingAfter && written && parser.keepAlive) this.idleFor(this.idleMs());
+    const idleMs = this.idleMs();
+    if (nothingAfter && written && parser.keepAlive && idleMs > 0) this.idleFor(idleMs);
     else this.letGo();
     asker!.onEnd();
   }
@@ -261,18 +262,22 @@ function idleTimePassed(connection: Connection): void {
   connection.onIdleTimer();
 }
 
-let toWrite: Connection[] = [];
+let taken: Connection[] = [];
 
 /**
- * A connection that was used is written to after what this turn of the loop read: a receiver that closed it, or spoke
- * once more, meanwhile is noticed (GHSA-35p6-xmwp-9g52). All of a turn at once.
+ * A connection that was used is written to after one more round of reads: a receiver that closed it, or spoke once more,
+ * before it was taken is noticed (GHSA-35p6-xmwp-9g52). Two turns, because most are taken amid a round, whose reads were settled
+ * before it began: what came during it, and a busy round takes milliseconds, is in the next. All of a turn at once.
  */
 function writeSoon(connection: Connection): void {
-  if (toWrite.push(connection) === 1) setImmediate(writeAll);
+  if (taken.push(connection) === 1) setImmediate(afterThisRound);
 }
 
-function writeAll(): void {
-  const connections = toWrite;
-  toWrite = [];
+function afterThisRound(): void {
+  setImmediate(writeAll, taken);
+  taken = [];
+}
+
+function writeAll(connections: Connection[]): void {
   for (const connection of connections) connection.write();
 }

@@ -8,7 +8,7 @@ import tls from 'node:tls';
 import { gzipSync } from 'node:zlib';
 import { parseCidrs, PUBLIC_ONLY } from '@app/domain';
 import type { UrlPolicy } from '@app/domain';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { systemSockets } from './guarded-dial.js';
 import { HttpSender } from './http-sender.js';
 import type { HttpSenderOptions, SendRequest, SendResult } from './http-sender.js';
@@ -453,6 +453,33 @@ describe('a connection carries another request only after an answer that ended, 
     expect(count()).toBe(2);
   });
 
+  // Most requests are taken amid a round of reads (an answer of the database, of another receiver), which does not see what
+  // comes while it lasts. Here it comes from within: loopback brings it at once.
+  it.each<[string, (socket: net.Socket) => void]>([
+    ['its end', (socket) => socket.destroy()],
+    ['its reset', (socket) => socket.resetAndDestroy()],
+    ['bytes of nobody’s', (socket) => socket.write(SMUGGLED)],
+  ])('nor when %s came in the round of reads in which it was taken', async (_what, meanwhile) => {
+    const connections: net.Socket[] = [];
+    const { url, count } = await tcp((socket) => {
+      connections.push(socket);
+      socket.on('data', () => socket.write(OK));
+    });
+    const sender = senderWith();
+    expect(await post(url, { sender })).toMatchObject({ statusCode: 200 });
+    const amidReads = await tcp((socket) => socket.on('data', () => socket.write('x')));
+    const other = net.connect(Number(new URL(amidReads.url).port), '127.0.0.1', () => other.write('x'));
+    cleanUps.push(() => other.destroy());
+    const second = await new Promise<SendResult>((resolve) => {
+      other.once('data', () => {
+        meanwhile(connections[0]);
+        resolve(post(url, { sender }));
+      });
+    });
+    expect(second).toMatchObject({ statusCode: 200, failure: null });
+    expect(count()).toBe(2);
+  });
+
   it('and is closed when it was idle for as long as its receiver keeps it, less a margin', async () => {
     const closed = Promise.withResolvers<void>();
     const { url, count } = await answering((socket) => {
@@ -467,6 +494,23 @@ describe('a connection carries another request only after an answer that ended, 
     expect(idleMs > 800 && idleMs < 2000).toBe(true);
     expect(count()).toBe(1);
   });
+
+  it.each([0, 1, 2])(
+    'and at once when its receiver keeps it for %i s: that leaves no margin',
+    async (seconds) => {
+      const closed = Promise.withResolvers<void>();
+      const { url } = await answering((socket) => {
+        socket.on('close', () => closed.resolve());
+        socket.write(OK.replace('\r\n', `\r\nkeep-alive: timeout=${seconds}\r\n`));
+      });
+      const timers = vi.spyOn(globalThis, 'setTimeout');
+      cleanUps.push(() => timers.mockRestore());
+      expect((await post(url)).failure).toBeNull();
+      await closed.promise;
+      // Node warns of a timer of less than nothing, on stderr amid our log.
+      expect(timers.mock.calls.map(([, ms]) => ms).filter((ms) => ms! <= 0)).toEqual([]);
+    },
+  );
 
   it('nor when the answer came before the request was written: the rest of it goes nowhere', async () => {
     const { url, count } = await tcp((socket, n) => {
@@ -660,6 +704,8 @@ describe('what can never be sent', () => {
       expect(result).toMatchObject({ failure: 'config_invalid', failureDetail });
     }
     expect(dialled).toEqual([]);
+    // Nor is anything kept for its origin: what is removed with a last connection must not begin without one.
+    expect(sender).toMatchObject({ pools: new Map() });
   });
 });
 
@@ -704,6 +750,19 @@ describe('addresses', () => {
     where = '10.0.0.1';
     expect((await post(named, { sender: kept })).failure).toBeNull();
     expect((await post(named, { sender: aged })).failure).toBe('blocked_address');
+    expect(count()).toBe(2);
+  });
+
+  it('nor one that grew old while it was idle', async () => {
+    const { url, count } = await tcp((socket) =>
+      socket.on('data', () => socket.write('HTTP/1.1 204 No Content\r\n\r\n')),
+    );
+    const sender = senderWith({ connectionAgeMaxMs: 1000 });
+    expect((await post(url, { sender })).failure).toBeNull();
+    const [now, later] = [performance.now.bind(performance), 1000];
+    const clock = vi.spyOn(performance, 'now').mockImplementation(() => now() + later);
+    cleanUps.push(() => clock.mockRestore());
+    expect((await post(url, { sender })).timings.connectMs).not.toBeNull();
     expect(count()).toBe(2);
   });
 

@@ -145,13 +145,14 @@ export class HttpSender {
       if ('message' in target) return resolve(refused(startedAt, FAILURE_OF[target.code], target.message));
       if (this.destroyed || request.signal?.aborted)
         return resolve(refused(startedAt, 'internal', 'shutting down'));
-      const pool = this.poolOf(target.originUrl, request.identity);
-      if (typeof pool === 'string') return resolve(refused(startedAt, 'config_invalid', pool));
       const post = request.method !== 'OPTIONS';
       const bodyLength = post || request.body.length > 0 ? request.body.length : undefined;
       const start = post ? target.head.post : target.head.options;
       const head = requestHead(start, this.headersOf(request), bodyLength);
       if (typeof head !== 'string') return resolve(refused(startedAt, 'config_invalid', head.message));
+      // Last: a pool goes with its last connection, so one that is made gets one.
+      const pool = this.poolOf(target.originUrl, request.identity);
+      if (typeof pool === 'string') return resolve(refused(startedAt, 'config_invalid', pool));
       const exchange = new Exchange(startedAt, request, head, this.limits, this.inFlight, resolve);
       this.inFlight.add(exchange);
       exchange.run(pool);

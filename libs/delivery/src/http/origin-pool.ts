@@ -24,7 +24,7 @@ export class OriginPool {
 
   /** Calls `taker` at once or when a connection comes back. */
   take(taker: Taker): void {
-    const connection = this.idle.pop();
+    const connection = this.youngIdle();
     if (connection !== undefined) taker.onConnection(connection);
     else if (this.open.size < this.bounds.connectionsMax) taker.onConnection(this.opened());
     else this.line.add(taker);
@@ -39,11 +39,8 @@ export class OriginPool {
    * by now.
    */
   release(connection: Connection, ended: boolean): void {
-    const reusable = ended && connection.reusable && connection.ageMs() < this.bounds.ageMaxMs;
-    if (!reusable) {
-      this.open.delete(connection);
-      connection.destroy();
-    }
+    const reusable = ended && connection.reusable && this.isYoung(connection);
+    if (!reusable) this.close(connection);
     const [next] = this.line;
     if (next !== undefined) {
       this.line.delete(next);
@@ -59,6 +56,25 @@ export class OriginPool {
     for (const connection of this.open) connection.destroy();
     this.open.clear();
     this.idle.length = 0;
+  }
+
+  /** Some wait a minute for their next request. */
+  private youngIdle(): Connection | undefined {
+    let last = this.idle.pop();
+    while (last !== undefined && !this.isYoung(last)) {
+      this.close(last);
+      last = this.idle.pop();
+    }
+    return last;
+  }
+
+  private isYoung(connection: Connection): boolean {
+    return connection.ageMs() < this.bounds.ageMaxMs;
+  }
+
+  private close(connection: Connection): void {
+    this.open.delete(connection);
+    connection.destroy();
   }
 
   private opened(): Connection {
