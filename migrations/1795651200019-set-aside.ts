@@ -7,7 +7,8 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
  * while this one comes, writes them without knowing. Its promotions look through all that an endpoint has pending until it is gone.
  *
  * For that the new version needs room on its page: half of it, because promotions come in hundreds, side by side. No table is written anew, only
- * pending rows are changed; the index is partial, but making it reads the history once.
+ * pending rows are changed; the index is partial, but making it reads the history once. Nobody publishes or delivers meanwhile: 20 to 30 µs for each
+ * delivery that is held or waiting, so half a minute with a million of them (docs/runbooks/production.md).
  */
 export class SetAside1795651200019 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {

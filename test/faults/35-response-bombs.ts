@@ -66,7 +66,7 @@ export const row: FaultRow = {
       switches: { failure: 'incomplete_response', statusCode: null },
       proto: { failure: null, statusCode: 200 },
     };
-    // Endless where no cap on bodies sees it. libs/delivery/src/http/response-bounds.ts does.
+    // Endless where no cap on bodies sees it. libs/delivery/src/http/response-parser.ts does.
     const floods: Record<string, Case> = Object.fromEntries(
       (
         [
