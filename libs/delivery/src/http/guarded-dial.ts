@@ -107,7 +107,7 @@ async function open(
   onRead: OnRead,
 ): Promise<Dialled> {
   const addresses = await vettedAddresses(origin, options, progress);
-  if (signal.aborted) throw new DialError('internal', 'ABORTED', 'given up');
+  if (signal.aborted) throw givenUp();
   if (options.proxy !== null)
     return throughProxy(origin, addresses, options.proxy, options, progress, signal);
   const raw = !origin.secure;
@@ -162,6 +162,7 @@ async function throughProxy(
   const msLeft = () => Math.max(1, options.connectTimeoutMs - (performance.now() - startedAt));
   for (const [at, address] of addresses.entries()) {
     const host = await addressOfProxy(proxy, options);
+    if (signal.aborted) throw givenUp();
     const tunnel = await openTunnel(
       options.sockets.plain({ host, port: proxy.port, ...SOCKET_OPTIONS }),
       { address, port: origin.port, authorization: proxy.authorization },
@@ -294,7 +295,7 @@ function connected(
       socket.destroy();
     }
     function onAbort(): void {
-      fail(new DialError('internal', 'ABORTED', 'given up'));
+      fail(givenUp());
     }
     function onClose(): void {
       fail(broken(Object.assign(new Error('closed'), { code: 'ECONNRESET' })));
@@ -334,6 +335,10 @@ function addressOptions(origin: Origin, addresses: readonly string[]) {
       (callback as (error: null, all: typeof vetted) => void)(null, vetted);
     }) as net.LookupFunction,
   };
+}
+
+function givenUp(): DialError {
+  return new DialError('internal', 'ABORTED', 'given up');
 }
 
 function refusal(problem: 'blocked_address' | 'blocked_port', { port }: Origin, what: string): DialError {

@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
-import type net from 'node:net';
+import net from 'node:net';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import { promisify } from 'node:util';
@@ -13,6 +13,7 @@ import {
   type ConnectProxy,
   type ProxyAnswer,
 } from '../../../../test/support/connect-proxy.js';
+import { systemSockets } from './guarded-dial.js';
 import { HttpSender } from './http-sender.js';
 import type { HttpSenderOptions, SendResult } from './http-sender.js';
 
@@ -195,6 +196,20 @@ describe('through an egress proxy', () => {
     expect((await post(named('proxy.internal'), 'http://hooks.test/')).failure).toBeNull();
     expect(asked[0].head).not.toContain('authorization');
     expect((await post(named('nowhere.internal'), 'http://hooks.test/')).failure).toBe('proxy_failed');
+  });
+
+  it('a proxy whose name is known only after the deadline is not dialled any more', async () => {
+    const lookedUp = Promise.withResolvers<string[]>();
+    let dialled = 0;
+    const sender = senderThrough(8009, {
+      proxy: { hostname: 'proxy.internal', port: 8009, authorization: SECRET },
+      resolver: { resolve: (name) => (name === 'hooks.test' ? resolver.resolve(name) : lookedUp.promise) },
+      sockets: { ...systemSockets, plain: () => (dialled++, new net.Socket()) },
+    });
+    expect((await post(sender, 'http://hooks.test/', 50)).failure).toBe('proxy_failed');
+    lookedUp.resolve(['127.0.0.1']);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(dialled).toBe(0);
   });
 
   it('the next address of a name is tried when the proxy does not reach the first', async () => {
