@@ -79,6 +79,8 @@ export class Worker {
     this.sender = new HttpSender({
       policy: urlPolicyOf(config),
       proxy: egressProxyOf(config),
+      // As many as may go to one host: a request in line would be dialled when its time is over.
+      connectionsPerOriginMax: config.WORKER_CONCURRENCY,
       ...overrides,
     });
     const attempts = new AttemptDelivery(this.sender, this.clock, systemRandom, {
