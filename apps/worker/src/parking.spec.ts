@@ -102,7 +102,9 @@ describe('Parking', () => {
     expect(of('a', 'b', 'c')).toBe(10);
     expect(of('d')).toBe(8);
     // d turns out to be there too, by its row: that is one too many.
-    expect(parking.tag('d', { subscriberId: 'of d', host: 'shared.test:443', window: 100 })).toBe(true);
+    expect(parking.tag('d', { subscriberId: 'of d', host: 'shared.test:443', window: 100 })).toBe(
+      'host_is_full',
+    );
   });
 
   it('keeps to a lane’s window, and to what a subscriber may have of what is free', () => {

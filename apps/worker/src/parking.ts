@@ -115,18 +115,25 @@ export class Parking {
     this.occupy(endpointId, -1);
   }
 
-  /** What an endpoint's row says of whom it shares with. Answers whether its host has more under way than it may. */
-  tag(endpointId: string, tag: Tag): boolean {
+  /**
+   * What an endpoint's row says of whom it shares with. Answers whether its host has more under way than it may, or its window has
+   * grown, which may let tickets start that wait here.
+   */
+  tag(endpointId: string, tag: Tag): 'host_is_full' | 'window_grew' | 'as_before' {
     const known = this.tags.get(endpointId);
-    if (known?.host === tag.host) known.window = tag.window;
-    else {
+    let grew = false;
+    if (known?.host === tag.host) {
+      grew = tag.window > known.window && this.parked.has(endpointId);
+      known.window = tag.window;
+    } else {
       const underWay = this.underWay.get(endpointId) ?? 0;
       if (known) this.countOthers(known, -underWay);
       else if (this.tags.size >= TAGS_MAX) this.forgetIdle();
       this.tags.set(endpointId, { ...tag });
       this.countOthers(tag, underWay);
     }
-    return (this.underWayOfHost.get(tag.host) ?? 0) > this.shares.perHostMax;
+    if ((this.underWayOfHost.get(tag.host) ?? 0) > this.shares.perHostMax) return 'host_is_full';
+    return grew ? 'window_grew' : 'as_before';
   }
 
   /** Endpoints that could not start one more ticket now, or have first attempts here already. */

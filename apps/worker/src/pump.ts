@@ -322,11 +322,12 @@ export class Pump {
 
   private startOpen({ ticket, delivery, endpoint }: Loaded): 'wants_slot' | 'done' {
     const { subscriberId, window } = endpoint;
-    const hostIsFull = this.parking.tag(endpoint.id, { subscriberId, host: hostOf(endpoint.url), window });
-    if (hostIsFull) {
+    const shares = this.parking.tag(endpoint.id, { subscriberId, host: hostOf(endpoint.url), window });
+    if (shares === 'host_is_full') {
       this.unstart([ticket]);
       return 'done';
     }
+    if (shares === 'window_grew') this.stir();
     if (!this.retryBudget.allows(endpoint.id, ticket.retry, endpoint.retryBudgetPercent)) {
       this.end(ticket, delivery, endpoint, OVER_BUDGET);
       return 'done';
