@@ -87,6 +87,8 @@ async function measure(rig: Rig, api: ApiTarget, options: BenchOptions): Promise
   const drained = await drainOnce(rig, api, options.deliveries);
   const published = await publishOnce(rig, api, options.connections, options.seconds ?? PUBLISH_SECONDS);
   const accepted = [...drained.accepted, ...published.accepted];
+  // What was sent and is not recorded would be sent again by the next turn, on the same history.
+  await rig.stopWorkers();
   return {
     drain: drained.perSecond,
     publish: published.deliveredPerSecond,
