@@ -90,6 +90,16 @@ async function nextOfKeys(
 ): Promise<{ next: Chosen[]; turns: (OrderingKey & { deliveryId: string })[]; empty: OrderingKey[] }> {
   if (ready.length === 0) return { next: [], turns: [], empty: [] };
   const heads = await orderingRepository.heads(tx, ready);
+  // Lanes were read before keys were locked. Whoever accepted in between into a lane that held nothing finds the key locked, and leaves it to us.
+  const holdingNow = heads.filter(
+    ({ head, endpointId }) => head?.place === 'held' && room.get(endpointId) === 0,
+  );
+  if (holdingNow.length > 0) {
+    const lanes = await recordRepository.roomToPromote(tx, [
+      ...new Set(holdingNow.map((key) => key.endpointId)),
+    ]);
+    for (const { endpointId, promote } of lanes) room.set(endpointId, promote);
+  }
   const wanted: (PickedKey & { head: NonNullable<PickedKey['head']> })[] = [];
   for (const key of heads) {
     const { head } = key;
