@@ -1,7 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   gate,
-  withoutAttempt,
   type AttemptDelivery,
   type FinishedTicket,
   type Outcome,
@@ -14,10 +13,12 @@ import { toPublicId, type Clock } from '@app/domain';
 import type { Logger, Metrics } from '@app/observability';
 import type { DeliveryForAttempt, EndpointForAttempt, PumpRepository } from '@app/persistence';
 import type { DeliverQueue } from '@app/queue';
+import { Claims } from './claims.js';
 import { ClassBudgets, type ClaimPlan, type TicketClass } from './class-budgets.js';
 import { Parking, type ClaimedTicket } from './parking.js';
 import { RetryBudget } from './retry-budget.js';
 import { TimedTickets } from './timed-tickets.js';
+import { BROKEN, GIVEN_BACK, inTheQueue, NOTHING_TO_DO, OVER_BUDGET } from './unattempted.js';
 
 export interface PumpOptions {
   /** Requests under way at most. */
@@ -45,12 +46,6 @@ const FEW_SLOTS_MAX = 32;
 const GATHER_MS = 2;
 // Beside requests that hang an attempt frees one now and then.
 const FREED_MIN = 4;
-// A third of the queue's heartbeat: two may be lost before a claim is.
-const HEARTBEAT_MS = 4000;
-// Half a heartbeat: what is left out once is touched twice more before its claim ends.
-const FRESH_MS = 2000;
-// Claims that were not touched for so long may be another worker's by now: the queue's heartbeat is 12 s.
-const CLAIM_MS = 10_000;
 
 /**
  * Claims tickets for free slots and starts an attempt for each; never waits for a whole batch. Rows are loaded just
@@ -61,14 +56,8 @@ export class Pump {
   private readonly budgets: ClassBudgets;
   private readonly retryBudget: RetryBudget;
   private readonly timed: TimedTickets;
+  private readonly claims: Claims;
   private readonly fewSlots: number;
-  /** Every ticket that is ours until T2 has settled it. */
-  private readonly claimed = new Map<string, ClaimedTicket>();
-  /** Of these, claimed anew while an attempt of a lost claim is still under way here: that one ends first. */
-  private readonly claimedAgain = new Set<string>();
-  /** Until then every claim was known to the database; a worker that slept finds it long ago. */
-  private touchedAt = 0;
-  private touching: Promise<void> | null = null;
   private rounds: Promise<void> | null = null;
   private woken = false;
   private wakeUp: (() => void) | null = null;
@@ -85,7 +74,6 @@ export class Pump {
   private stopping = false;
   /** The sender ends what is still under way. */
   private graceIsOver = false;
-  private heartbeat: NodeJS.Timeout | undefined;
   private poll: NodeJS.Timeout | undefined;
   private idle: (() => void) | null = null;
 
@@ -109,13 +97,17 @@ export class Pump {
     this.budgets = new ClassBudgets(options.concurrency, nowMs);
     this.retryBudget = new RetryBudget(nowMs);
     this.timed = new TimedTickets(nowMs, (ticket) => this.timeHasCome(ticket));
+    this.claims = new Claims(queue, metrics, logger, clock, {
+      dropWaiting: (asked, ours) => this.dropWaiting(asked, ours),
+      gone: (deliveryId) => this.timed.drop(deliveryId),
+      proven: () => this.wake(),
+    });
     this.fewSlots = Math.min(FEW_SLOTS_MAX, options.concurrency / 4);
   }
 
   start(): void {
-    this.touchedAt = this.clock.now().getTime();
+    this.claims.start();
     this.rounds = this.run();
-    this.heartbeat = setInterval(() => void this.touch(), HEARTBEAT_MS);
     this.poll = setInterval(() => this.wake(), POLL_MS);
   }
 
@@ -127,8 +119,7 @@ export class Pump {
 
   /** T2 has settled these: they are nobody's now. */
   recorded(deliveryIds: string[], madeWork: boolean): void {
-    for (const id of deliveryIds) this.forget(id);
-    this.metrics.claimed.set(this.claimed.size);
+    this.claims.settled(deliveryIds);
     if (madeWork || this.hungry) this.wake();
   }
 
@@ -158,7 +149,7 @@ export class Pump {
   /** After the sender has ended: every attempt has its outcome. */
   async finish(): Promise<void> {
     if (this.running > 0) await new Promise<void>((resolve) => (this.idle = resolve));
-    clearInterval(this.heartbeat);
+    this.claims.stop();
   }
 
   private async run(): Promise<void> {
@@ -243,11 +234,7 @@ export class Pump {
       retry,
       claimedAtMs,
     }));
-    for (const ticket of tickets) {
-      if (this.claimed.has(ticket.deliveryId)) this.claimedAgain.add(ticket.deliveryId);
-      this.claimed.set(ticket.deliveryId, ticket);
-    }
-    this.metrics.claimed.set(this.claimed.size);
+    this.claims.add(tickets);
     this.parking.add(tickets);
     this.startParked();
     return tickets.length === max;
@@ -367,7 +354,7 @@ export class Pump {
 
   /** A ticket's slot of its rate has come. */
   private timeHasCome(ticket: ClaimedTicket): void {
-    if (this.claimed.get(ticket.deliveryId) !== ticket) return this.timed.drop(ticket.deliveryId);
+    if (!this.claims.has(ticket)) return this.timed.drop(ticket.deliveryId);
     this.parking.addFirst(ticket);
     if (this.stopping) return;
     this.startParked();
@@ -384,10 +371,14 @@ export class Pump {
    * claims are proven first; whoever asked is woken by the answer.
    */
   private isAwake(): boolean {
-    if (this.options.clockIsInDoubt()) return false;
-    if (this.clock.now().getTime() - this.touchedAt < CLAIM_MS) return true;
-    void this.touch();
-    return false;
+    return !this.options.clockIsInDoubt() && this.claims.areProven();
+  }
+
+  /** What waits here of claims that are not `ours` any more. */
+  private dropWaiting(asked: ClaimedTicket[], ours: ReadonlySet<string>): ClaimedTicket[] {
+    const lost = this.parking.dropExcept(asked, ours);
+    lost.push(...asked.filter(({ deliveryId }) => !ours.has(deliveryId) && this.timed.has(deliveryId)));
+    return lost;
   }
 
   private freeSlotOf(ticket: ClaimedTicket): void {
@@ -435,7 +426,6 @@ export class Pump {
     try {
       outcome = this.cutShort(await this.attempts.attempt(delivery, endpoint));
     } catch (error) {
-      // A bug of ours on this row: others go on, and it is tried again, not at once.
       this.logger.error({ err: error, delivery: delivery.id }, 'attempt.broken');
       outcome = BROKEN;
     }
@@ -511,39 +501,6 @@ export class Pump {
     }
   }
 
-  private touch(): Promise<void> {
-    this.touching ??= this.touchAll().finally(() => (this.touching = null));
-    return this.touching;
-  }
-
-  private async touchAll(): Promise<void> {
-    const at = this.clock.now().getTime();
-    // Claimed just now is as good as touched; most have ended before it is needed. (A heartbeat over all of them waited for the
-    // rows of every T2 under way, half a second in each four, and T2 for it.)
-    const tickets = [...this.claimed.values()].filter((ticket) => at - ticket.claimedAtMs >= FRESH_MS);
-    try {
-      const slept = at - this.touchedAt >= CLAIM_MS;
-      const touched = await this.queue.touch(tickets);
-      const own = slept ? await this.queue.stillOwn(tickets) : touched;
-      const ours = new Set([...touched].filter((id) => own.has(id)));
-      // What waits here and is no longer ours is dropped; what is under way is judged when it is recorded.
-      const lost = this.parking.dropExcept(tickets, ours);
-      lost.push(...tickets.filter(({ deliveryId }) => !ours.has(deliveryId) && this.timed.has(deliveryId)));
-      for (const { deliveryId } of lost) this.forget(deliveryId);
-      this.metrics.claimed.set(this.claimed.size);
-      this.touchedAt = at;
-      if (slept) this.wake();
-    } catch (error) {
-      this.logger.warn({ err: error }, 'claim.failed');
-    }
-  }
-
-  private forget(deliveryId: string): void {
-    if (this.claimedAgain.delete(deliveryId)) return;
-    this.claimed.delete(deliveryId);
-    this.timed.drop(deliveryId);
-  }
-
   /** Until somebody, the poll included, calls `wake`, or slots come free for what is known to wait. */
   private untilWoken(): Promise<void> {
     if (this.woken || this.stopping) return Promise.resolve();
@@ -588,35 +545,4 @@ function rateOf(endpoint: EndpointForAttempt): Omit<SlotsWanted, 'n'> {
   return { endpointId, limit: rateLimit!, rateFactor, rateReducedAt };
 }
 
-/** Beyond what is kept in memory: its place in the lane stays taken, so that not the whole backlog passes by here. */
-function inTheQueue(nextInMs: number): Outcome {
-  const inSeconds = Math.min(
-    RATE_WAIT_SECONDS_MAX,
-    Math.max(RATE_WAIT_SECONDS_MIN, (nextInMs - BEFORE_SLOT_MS) / 1000),
-  );
-  return withoutAttempt({ status: 'pending', place: 'queued', inSeconds, because: 'rate_limit' });
-}
-
-// Longer than a round trip, so that a full rate is not asked over and over; and not for ever, because limits are changed.
-const RATE_WAIT_SECONDS_MIN = 1;
-const RATE_WAIT_SECONDS_MAX = 30;
-// Back here in time to wait for the exact instant in memory.
-const BEFORE_SLOT_MS = 2000;
-
 const NOBODY = '00000000-0000-0000-0000-000000000000';
-/** The delivery is over or gone: only its ticket is to end. */
-const NOTHING_TO_DO = withoutAttempt({ status: 'cancelled', reason: 'endpoint_deleted' });
-const GIVEN_BACK = withoutAttempt({ status: 'pending', place: 'queued', inSeconds: 0 });
-/** Its endpoint spends more on retries than it wants to; looked at again when the window has moved on. */
-const OVER_BUDGET = withoutAttempt({
-  status: 'pending',
-  place: 'waiting',
-  inSeconds: 10,
-  because: 'retry_budget',
-});
-const BROKEN = withoutAttempt({
-  status: 'pending',
-  place: 'waiting',
-  inSeconds: 60,
-  because: 'platform_fault',
-});
