@@ -85,9 +85,10 @@ export class Boundary {
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.workers.map((worker) => worker.stop()));
-    this.server.closeAllConnections();
+    // What hangs ends first, or each worker would wait for it.
     this.server.close();
+    this.server.closeAllConnections();
+    await Promise.all(this.workers.map((worker) => worker.stop()));
     await this.database.close();
     await this.dropDatabase();
   }
@@ -173,6 +174,12 @@ export class Boundary {
 
   hitsOf({ path }: Customer): Hit[] {
     return this.hits.filter((hit) => hit.path === path);
+  }
+
+  /** Until the receiver has had so many requests of this endpoint. */
+  untilHits(customer: Customer, wanted: number, timeoutMs?: number): Promise<number> {
+    const count = (): number => this.hitsOf(customer).length;
+    return this.until(count, (n) => n === wanted, timeoutMs);
   }
 
   /** Asks until it is so; what it last was is in the error. */
