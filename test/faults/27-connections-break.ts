@@ -38,6 +38,7 @@ export const row: FaultRow = {
         'fin-in-body': says(bodyOf(200), close, '200'),
         'rst-in-body-500': says(bodyOf(500), reset, '500'),
         'fin-in-body-404': says(bodyOf(404), close, '404'),
+        'rst-in-body-of-no-length': says('HTTP/1.1 200 OK\r\n\r\npart', reset, '200'),
         'bad-chunk': says(
           'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\nzz\r\n',
           close,
@@ -63,12 +64,13 @@ export const row: FaultRow = {
       'http-0.9': { ...of('http-0.9'), failure: 'incomplete_response', ...none },
       'rst-in-body': { ...of('rst-in-body'), failure: null, statusCode: 200, note },
       'fin-in-body': { ...of('fin-in-body'), failure: null, statusCode: 200, note },
+      'rst-in-body-of-no-length': { ...of('rst-in-body-of-no-length'), failure: null, statusCode: 200, note },
       'bad-chunk': { ...of('bad-chunk'), failure: null, statusCode: 200, note },
       'rst-in-body-500': { ...of('rst-in-body-500'), failure: 'http_5xx', statusCode: 500, note },
       'fin-in-body-404': { ...of('fin-in-body-404'), failure: 'http_4xx', statusCode: 404, note },
     };
     const { shown, figures } = await runCases(context, cases);
-    for (const name of ['rst-in-body', 'fin-in-body'])
+    for (const name of ['rst-in-body', 'fin-in-body', 'rst-in-body-of-no-length'])
       context.check(
         shown.get(name)![0].timeline[0].response?.body === 'part',
         `${name}: what came of the body is kept`,

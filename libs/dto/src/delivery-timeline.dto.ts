@@ -37,7 +37,7 @@ export class AttemptResponseDto {
   encoding: 'utf8' | 'base64' | null;
 
   /**
-   * Whether there was more than is kept.
+   * Whether the answer's body is not whole here: longer than what is kept, or cut off on its way. The attempt's `note` says which.
    * @example false
    */
   truncated: boolean;

@@ -217,6 +217,10 @@ export class Connection {
     else this.armIdleTimer(Math.min(Math.ceil(leftMs), IDLE_MS_DEFAULT));
   }
 
+  /**
+   * The only end that completes a body without a length: a reset says that something went wrong, and may have overtaken the rest
+   * (RFC 9112, section 8). Over TLS an end without its alert should not complete one either, but Node does not tell the two apart.
+   */
   private onFin(socket: Socket): void {
     if (this.socket !== socket) return;
     if (!this.answering) this.letGo();
@@ -227,8 +231,6 @@ export class Connection {
 
   private onClose(socket: Socket): void {
     if (this.socket !== socket) return;
-    const reset = this.socketError?.code === 'ECONNRESET';
-    if (this.answering && reset && this.parser.close()) return this.endAnswer(false);
     const { answering } = this;
     this.letGo();
     if (answering) this.fail(this.socketError ?? CLOSED);

@@ -356,6 +356,38 @@ describe('the body of the answer', () => {
     }
   });
 
+  // RFC 9112, section 8: what says no length is whole when its connection ends, unless that says that something went wrong.
+  it.each([
+    ['closed', (socket: net.Socket) => socket.end(), undefined],
+    ['reset', (socket: net.Socket) => socket.resetAndDestroy(), 'the response body broke off: ECONNRESET'],
+  ])('of no length, %s: a close is its end, a reset cuts it', async (_how, end, bodyNote) => {
+    for (const [status, failure] of [
+      [200, null],
+      [503, 'http_5xx'],
+    ] as const) {
+      const { url } = await tcpAnswering((socket) =>
+        socket.write(`HTTP/1.1 ${status} X\r\n\r\npart`, () => setTimeout(() => end(socket), 20)),
+      );
+      const result = await post(url);
+      expect(result).toMatchObject({ statusCode: status, failure, bodyNote });
+      expect(result.responseTruncated).toBe(bodyNote !== undefined);
+      expect(result.responseBody!.toString()).toBe('part');
+    }
+  });
+
+  it.each([
+    ['before its last chunk', '2\r\nok\r\n'],
+    ['in its last chunk', '2\r\nok\r\n0\r\n'],
+  ])('in chunks, closed %s, is noted', async (_where, chunks) => {
+    const { url } = await tcpAnswering((socket) =>
+      socket.end(`HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n${chunks}`),
+    );
+    const result = await post(url);
+    expect(result).toMatchObject({ statusCode: 200, failure: null, responseTruncated: true });
+    expect(result.bodyNote).toBe('the response body broke off: CLOSED');
+    expect(result.responseBody!.toString()).toBe('ok');
+  });
+
   it('with a bad chunk is noted too', async () => {
     const { url } = await tcpAnswering((socket) =>
       socket.end('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\nzz\r\n'),
