@@ -2,7 +2,7 @@
  * Real: the api over HTTP, PostgreSQL, pg-boss's tables. Not real: the worker; what it did is written by statement.
  * Proves: the question "why has this not arrived?" is answered from what is stored, to whom it belongs and to nobody else.
  */
-import { fromPublicId, newId, systemRandom } from '@app/domain';
+import { fromPublicId, newId, systemRandom, toPublicId } from '@app/domain';
 import { afterAll, beforeEach, beforeAll, expect, it } from 'vitest';
 import { startApi, type ApiFixture } from './api-fixture.js';
 
@@ -41,6 +41,7 @@ const explain = async (path: string) => {
   expect(answer.status, answer.text).toBe(200);
   return answer.body;
 };
+const pathOf = (id: string) => `/v1/deliveries/${toPublicId('dlv', id)}`;
 const setLane = (set: string) => query(`UPDATE lanes SET ${set} WHERE endpoint_id = $1`, [endpoint]);
 
 it('one that was just published, and one behind it', async () => {
@@ -90,6 +91,68 @@ it('one that has a place, behind others that were held before they got theirs', 
     code: 'backlog',
     detail: { ahead: 6, more: false },
   });
+});
+
+/** Deliveries as statements have them: `since` seconds ago they were due where they are. */
+async function insert(n: number, place: string, since: number, more: { critical?: boolean } = {}) {
+  const ids = Array.from({ length: n }, uuid);
+  await query(
+    `INSERT INTO deliveries (id, subscriber_id, event_id, endpoint_id, event_type, status, place, trigger, due_at, critical)
+     SELECT n, $1, $2, $3, 'a.b', 'pending', $5, CASE WHEN $5 = 'waiting' THEN 'retry' ELSE 'event' END, now() - $6 * interval '1 second', $7
+       FROM unnest($4::uuid[]) AS n`,
+    [fromPublicId('sub', acme), uuid(), endpoint, ids, place, since, more.critical ?? false],
+  );
+  return ids;
+}
+
+it('one behind others that were promoted, and stand between those that are held: it does not say that none is before it', async () => {
+  const { path } = await publish();
+  const [, , promoted] = await insert(3, 'held', 3600);
+  await query(`UPDATE deliveries SET place = 'queued', due_at = now() - interval '1 minute' WHERE id = $1`, [
+    promoted,
+  ]);
+  await setLane('queued = 2, held = 2');
+  expect((await explain(path)).waitsFor.detail).toMatchObject({ ahead: 1, more: false });
+  // Held since: with two queued, two are looked at from either end.
+  await insert(10, 'held', 30);
+  await setLane('queued = 2, held = 12');
+  expect(await explain(path)).toMatchObject({
+    answer: 'It is due, and others may be before it for the same endpoint.',
+    waitsFor: { code: 'backlog', detail: { ahead: 0, more: true, queued: 2 } },
+  });
+});
+
+it('one behind critical ones that are newer, in the queue and out of it', async () => {
+  const { path, uuid: id } = await publish();
+  await query(`UPDATE deliveries SET due_at = due_at - interval '1 minute' WHERE id = $1`, [id]);
+  await insert(2, 'queued', 1, { critical: true });
+  await insert(4, 'queued', 1);
+  await setLane('queued = 7');
+  expect((await explain(path)).waitsFor.detail).toMatchObject({ ahead: 2, more: false });
+  await insert(3, 'held', 1, { critical: true });
+  await insert(5, 'held', 1);
+  const [, old] = await insert(2, 'held', 120);
+  const critical = await insert(1, 'held', 100, { critical: true });
+  await query(`UPDATE deliveries SET place = 'held' WHERE id = $1`, [id]);
+  await query('DELETE FROM pgboss.job WHERE id = $1', [id]);
+  await setLane('queued = 6, held = 12');
+  expect((await explain(path)).waitsFor.detail).toMatchObject({ ahead: 6 + 4 + 2 });
+  expect((await explain(pathOf(old))).waitsFor.detail).toMatchObject({ ahead: 6 + 4 + 1 });
+  expect((await explain(pathOf(critical[0]))).waitsFor.detail).toMatchObject({ ahead: 6 });
+});
+
+it('a retry that is due, behind what was just published and retries that have been due for longer', async () => {
+  const { path } = await publish();
+  const [retry] = await insert(1, 'waiting', 10);
+  await insert(3, 'waiting', 20);
+  await insert(3, 'waiting', 5);
+  await insert(3, 'waiting', -20);
+  await setLane('queued = 1, waiting = 10');
+  expect((await explain(pathOf(retry))).waitsFor).toMatchObject({
+    code: 'backlog',
+    detail: { ahead: 4, more: false },
+  });
+  expect((await explain(path)).waitsFor.code).toBe('worker');
 });
 
 it('one that failed and waits for its next try; what it offers can be asked for', async () => {

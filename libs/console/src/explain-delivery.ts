@@ -1,7 +1,7 @@
 import { AHEAD_COUNTED_MAX, FAILURE_MEANINGS } from '@app/contracts';
 import type { ExplanationDto, WaitsForDto, WayToSendDto } from '@app/dto';
 import { FAILURES, isFailureClass, toPublicId } from '@app/domain';
-import type { ExplainRow } from '@app/persistence';
+import { BACKLOG_AGE_SECONDS, type ExplainRow } from '@app/persistence';
 import { circuitReason } from './lane-transition.js';
 
 // A worker that lives claims what is due within a second or two.
@@ -99,7 +99,8 @@ function pending(facts: ExplainRow): Verdict {
   // Those that have a place may be due later than this one: a rate limit gives them moments to come.
   const behind = place === 'held' ? Math.max(facts.ahead, facts.queued) : facts.ahead;
   if (behind > 0 && place === 'held' && facts.rateLimit) return rateLimited(facts, dueAt);
-  if (behind > 0 && (place === 'held' || facts.orderingKey === null)) return backlog(facts, behind);
+  const others = behind > 0 || facts.unseen > 0;
+  if (others && (place === 'held' || facts.orderingKey === null)) return backlog(facts, behind);
   return nextInLine(facts, dueAt);
 }
 
@@ -264,20 +265,28 @@ function later(facts: ExplainRow, dueAt: Date): Verdict {
 }
 
 function backlog(facts: ExplainRow, ahead: number): Verdict {
-  const { window, queued, place } = facts;
+  const { window, queued, place, unseen } = facts;
   const room =
     place === 'held'
-      ? ` ${queued} of at most ${window} are queued, and it follows when some have finished.`
+      ? ` ${queued} of at most ${window} are queued, and it follows when some have finished${beside(facts)}.`
       : '';
   return waits(
     'backlog',
     null,
-    { ...aheadDetail(ahead), queued, window },
-    `It is due, and ${aheadText(ahead)} before it for the same endpoint.${room}`,
+    { ...aheadDetail(ahead, unseen), queued, window },
+    `It is due, and ${aheadText(ahead, unseen)} before it for the same endpoint.${room}`,
     place === 'held' && facts.orderingKey === null
       ? resendWays(facts, 'Give it a place now, before the others.')
       : [],
   );
+}
+
+/** Behind an old backlog those that came after it are promoted, too (`promoteHeld`): it goes by its age in half of the places. */
+function beside({ now, dueAt, critical, orderingKey }: ExplainRow): string {
+  const old = now.getTime() - dueAt!.getTime() > BACKLOG_AGE_SECONDS * 1000;
+  return old && !critical && orderingKey === null
+    ? '; meanwhile up to half of the places go to the newest'
+    : '';
 }
 
 function nextInLine(facts: ExplainRow, dueAt: Date): Verdict {
@@ -349,13 +358,16 @@ function isBlocker({ id, turnId, blocked }: ExplainRow): boolean {
   return blocked && turnId === id;
 }
 
-function aheadText(ahead: number): string {
+/** `unseen`: others, of which it is not known whether they are before it. */
+function aheadText(ahead: number, unseen = 0): string {
   if (ahead > AHEAD_COUNTED_MAX) return `more than ${AHEAD_COUNTED_MAX} are`;
-  return ahead === 1 ? 'one is' : `${ahead} are`;
+  if (unseen > 0 && ahead === 0) return 'others may be';
+  const text = ahead === 1 ? 'one is' : `${ahead} are`;
+  return unseen > 0 ? `at least ${text}` : text;
 }
 
-function aheadDetail(ahead: number): { ahead: number; more: boolean } {
-  return { ahead: Math.min(ahead, AHEAD_COUNTED_MAX), more: ahead > AHEAD_COUNTED_MAX };
+function aheadDetail(ahead: number, unseen = 0): { ahead: number; more: boolean } {
+  return { ahead: Math.min(ahead, AHEAD_COUNTED_MAX), more: ahead > AHEAD_COUNTED_MAX || unseen > 0 };
 }
 
 function attempts(n: number): string {

@@ -17,6 +17,7 @@ export interface ExplainRow {
   dueBecause: DeliveryStatusRow['dueBecause'];
   gaveUp: string | null;
   cancelReason: string | null;
+  critical: boolean;
   orderingKey: string | null;
   finishedAt: Date | null;
   /** Its event is still stored. */
@@ -42,6 +43,8 @@ export interface ExplainRow {
   blocked: boolean;
   /** Pending deliveries of its ordering key, or else of its lane, that come before it; AHEAD_COUNTED_MAX + 1 for more. */
   ahead: number;
+  /** Others of its lane that are queued, before it or after it: they were not found within what is looked at. */
+  unseen: number;
   lastFailure: { class: string; statusCode: number | null; detail: string | null; atMs: number } | null;
 }
 
@@ -57,23 +60,33 @@ export async function factsOfDelivery(
   const counted = predicates.parameter(AHEAD_COUNTED_MAX + 1);
   const since = predicates.parameter(attemptsSince);
   const ofLane = `a.endpoint_id = d.endpoint_id AND a.status = 'pending' AND a.ordering_key IS NULL`;
+  // Critical ones are promoted first, however new.
   const heldBefore = `(SELECT count(*)::int FROM (
-      SELECT 1 FROM deliveries a
-       WHERE ${ofLane} AND a.set_aside = 'held' AND a.place = 'held' AND (a.set_aside_at, a.id) < (d.due_at, d.id) LIMIT ${counted}) counted)`;
-  // Those that were promoted stand at both ends of what was held, and are no more than are queued.
-  const promoted = (order: string) => `(
-      SELECT a.id, a.place, a.due_at FROM deliveries a WHERE ${ofLane} AND a.set_aside = 'held' AND a.critical = c.critical
-       ORDER BY a.set_aside_at ${order}, a.id ${order} LIMIT coalesce(l.queued, 0))`;
-  const queuedBefore = `(SELECT count(*)::int FROM (
-      SELECT 1 FROM (
-        SELECT a.id, a.place, a.due_at FROM deliveries a WHERE ${ofLane} AND a.set_aside IS NULL
-        UNION SELECT p.* FROM (VALUES (true), (false)) AS c (critical)
-                CROSS JOIN LATERAL (${promoted('ASC')} UNION ALL ${promoted('DESC')}) p) a
-       WHERE a.place = 'queued' AND (a.due_at, a.id) < (d.due_at, d.id) LIMIT ${counted}) counted)`;
+      SELECT 1 FROM (VALUES (true), (false)) AS c (critical) CROSS JOIN LATERAL (
+        SELECT 1 FROM deliveries a
+         WHERE ${ofLane} AND a.set_aside = 'held' AND a.place = 'held' AND a.critical = c.critical
+           AND (a.set_aside_at, a.id) < (CASE WHEN c.critical = d.critical THEN d.due_at WHEN c.critical THEN 'infinity' ELSE '-infinity' END, d.id)
+         LIMIT ${counted}) p LIMIT ${counted}) counted)`;
+  const ofQueue = 'a.id, a.place, a.due_at, a.trigger, a.critical';
+  const aside = (place: string, order: string, more: string, max: string) => `(
+      SELECT ${ofQueue} FROM deliveries a
+       WHERE ${ofLane} AND a.set_aside = '${place}' AND a.critical = c.critical ${more}
+       ORDER BY a.set_aside_at ${order}, a.id ${order} LIMIT ${max})`;
+  // Those that were promoted, no more than are queued, stand mostly at both ends of what was held. What was held after the newest were
+  // promoted stands before those: how many were not seen is told, because looking for them would read all that is held.
+  const inQueue = `(
+      SELECT least(count(*) FILTER (WHERE (${priority('a')}, d.due_at, d.id) > (${priority('d')}, a.due_at, a.id)), ${counted}) AS before,
+             count(*) FILTER (WHERE a.place = 'queued') AS seen
+        FROM (SELECT ${ofQueue} FROM deliveries a WHERE ${ofLane} AND a.set_aside IS NULL
+              UNION
+              SELECT p.* FROM (VALUES (true), (false)) AS c (critical) CROSS JOIN LATERAL (
+                ${aside('held', 'ASC', '', 'coalesce(l.queued, 0)')} UNION ALL ${aside('held', 'DESC', '', 'coalesce(l.queued, 0)')}
+                UNION ALL ${aside('waiting', 'ASC', 'AND a.set_aside_at <= now()', counted)}) p) a
+       WHERE a.place <> 'held' AND d.status = 'pending' AND d.ordering_key IS NULL AND d.place <> 'held')`;
   const [row] = await reader.query<ExplainRow>(
     `SELECT now() AS now, d.id, d.subscriber_id AS "subscriberId", d.endpoint_id AS "endpointId", d.status, d.place, d.trigger,
             d.attempts, d.due_at AS "dueAt", d.due_because AS "dueBecause", d.gave_up AS "gaveUp",
-            d.cancel_reason AS "cancelReason", d.ordering_key AS "orderingKey", d.finished_at AS "finishedAt",
+            d.cancel_reason AS "cancelReason", d.critical, d.ordering_key AS "orderingKey", d.finished_at AS "finishedAt",
             EXISTS (SELECT 1 FROM events v WHERE v.id = d.event_id AND v.subscriber_id = d.subscriber_id) AS stored,
             coalesce((SELECT CASE WHEN j.state = 'active' THEN 'claimed' ELSE 'unclaimed' END FROM pgboss.job j
                        WHERE j.name = ${queue} AND j.id = d.id AND j.state < 'completed'), 'none') AS ticket,
@@ -95,8 +108,9 @@ export async function factsOfDelivery(
                     WHERE a.endpoint_id = d.endpoint_id AND a.ordering_key = d.ordering_key AND a.status = 'pending'
                       AND a.seq < d.seq LIMIT ${counted}) counted)
                  WHEN d.place = 'held' THEN least(coalesce(l.queued, 0) + ${heldBefore}, ${counted})
-                 ELSE ${queuedBefore}
+                 ELSE q.before
             END)::int AS ahead,
+            CASE WHEN d.place = 'held' OR d.ordering_key IS NOT NULL THEN 0 ELSE greatest(l.queued - q.seen, 0) END::int AS unseen,
             (SELECT json_build_object('class', a.failure, 'statusCode', a.status_code, 'detail', a.failure_detail,
                                       'atMs', floor(extract(epoch FROM a.finished_at) * 1000))
                FROM attempts a
@@ -106,9 +120,15 @@ export async function factsOfDelivery(
        LEFT JOIN subscribers s ON s.id = d.subscriber_id
        LEFT JOIN endpoints e ON e.id = d.endpoint_id AND e.subscriber_id = d.subscriber_id
        LEFT JOIN lanes l ON l.endpoint_id = d.endpoint_id AND l.subscriber_id = d.subscriber_id
+       LEFT JOIN LATERAL ${inQueue} q ON true
        LEFT JOIN ordering_keys k ON k.endpoint_id = d.endpoint_id AND k.key = d.ordering_key AND k.subscriber_id = d.subscriber_id
       ${predicates.where}`,
     predicates.values,
   );
   return row;
+}
+
+/** The queue's order, as `ticketPriority` (domain) has it: the highest first, and of those the longest due. */
+function priority(table: 'a' | 'd'): string {
+  return `CASE WHEN ${table}.trigger IN ('retry', 'replay') THEN 0 WHEN ${table}.critical THEN 2 ELSE 1 END`;
 }
