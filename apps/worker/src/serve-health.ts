@@ -1,5 +1,5 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
 import {
   ERRORS,
   HEADERS_SECONDS_MAX,
@@ -10,6 +10,27 @@ import {
 import type { Metrics, ScraperKey } from '@app/observability';
 import type { Database } from '@app/persistence';
 
+// An orchestrator, a scraper or two, somebody who looks: a tenth of it. What forgets its connections must not take the worker's
+// descriptors, which are for receivers.
+export const HEALTH_CONNECTIONS_MAX = 100;
+// Over one connection, which may ask without waiting for answers; what it asks after these is a 503.
+export const HEALTH_REQUESTS_MAX = 100;
+
+/** How long whoever asks may take. A test shortens it. */
+export interface HealthTimes {
+  headersMs: number;
+  requestMs: number;
+  keepAliveMs: number;
+  /** For an answer of which nothing moves: it waits for the database, or is not read. */
+  stillMs: number;
+}
+
+const TIMES: HealthTimes = {
+  headersMs: HEADERS_SECONDS_MAX * 1000,
+  requestMs: REQUEST_SECONDS_MAX * 1000,
+  keepAliveMs: KEEP_ALIVE_SECONDS * 1000,
+  stillMs: REQUEST_SECONDS_MAX * 1000,
+};
 // How late who asks slowly may be cut. Node's own is half a minute.
 const LOOKED_FOR_EVERY_MS = 1000;
 
@@ -28,15 +49,20 @@ export async function serveHealth(
   metrics: Pick<Metrics, 'registry'>,
   key: ScraperKey,
   at: { host: string; port: number },
+  times: HealthTimes = TIMES,
 ): Promise<{ port: number; close(): Promise<void> }> {
   // As the api's: who asks slowly is cut, and nothing of an answer is for a browser.
   const bounds = {
-    headersTimeout: HEADERS_SECONDS_MAX * 1000,
-    requestTimeout: REQUEST_SECONDS_MAX * 1000,
-    keepAliveTimeout: KEEP_ALIVE_SECONDS * 1000,
-    connectionsCheckingInterval: LOOKED_FOR_EVERY_MS,
+    headersTimeout: times.headersMs,
+    requestTimeout: times.requestMs,
+    keepAliveTimeout: times.keepAliveMs,
+    connectionsCheckingInterval: Math.min(LOOKED_FOR_EVERY_MS, times.headersMs / 4),
   };
   const server = createServer(bounds, (request, response) => void answer(request, response));
+  server.timeout = times.stillMs;
+  server.maxRequestsPerSocket = HEALTH_REQUESTS_MAX;
+  boundConnections(server, HEALTH_CONNECTIONS_MAX);
+  let beingAsked: Promise<Answer> | null = null;
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { status, type, text } = await answerTo(request).catch(() => problem('internal_error'));
@@ -56,16 +82,21 @@ export async function serveHealth(
       case '/health/live':
         return json(200, { status: 'ok' });
       case '/health/ready':
-        return database.query('SELECT 1 FROM pgboss.queue LIMIT 1').then(
-          () => json(200, { status: 'ok', database: 'up' }),
-          () => json(503, { status: 'error', database: 'down' }),
-        );
+        return (beingAsked ??= readiness().finally(() => (beingAsked = null)));
       case '/metrics':
         if (key.isSet && !key.isIn(headers)) return problem('unauthenticated');
         return { status: 200, type: metrics.registry.contentType, text: await metrics.registry.metrics() };
       default:
         return problem('not_found');
     }
+  }
+
+  /** One question to the database for all who ask meanwhile: its connections are for deliveries. */
+  function readiness(): Promise<Answer> {
+    return database.query('SELECT 1 FROM pgboss.queue LIMIT 1').then(
+      () => json(200, { status: 'ok', database: 'up' }),
+      () => json(503, { status: 'error', database: 'down' }),
+    );
   }
 
   await new Promise<void>((resolve, reject) => {
@@ -80,6 +111,36 @@ export async function serveHealth(
         server.closeAllConnections();
       }),
   };
+}
+
+/**
+ * Whoever comes finds room: the connection that has asked nothing for longest goes for it. Refusing who comes last would let a
+ * hundred idle connections have a healthy worker ended by its orchestrator. Only behind a hundred whose answers are on their
+ * way it goes itself.
+ */
+function boundConnections(server: Server, max: number): void {
+  /** The requests of each that are being answered; first the one that has had none for longest. */
+  const open = new Map<Socket, number>();
+  server.on('connection', (socket: Socket) => {
+    open.set(socket, 0);
+    socket.once('close', () => open.delete(socket));
+    if (open.size <= max) return;
+    for (const [idle, requests] of open) {
+      if (requests > 0) continue;
+      // Now, and not when its end has come through: by then there may be more.
+      open.delete(idle);
+      return void idle.destroy();
+    }
+  });
+  server.on('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
+    open.set(socket, (open.get(socket) ?? 0) + 1);
+    response.once('close', () => {
+      const requests = open.get(socket);
+      if (requests === undefined) return;
+      open.delete(socket);
+      open.set(socket, requests - 1);
+    });
+  });
 }
 
 function json(status: number, body: object): Answer {
