@@ -1,5 +1,6 @@
 import { createHmac, createSecretKey, sign as signEd25519, type Hmac, type KeyObject } from 'node:crypto';
 import { isPrivateKey, parsePrivateKey, publicJwk, publicKeyOf } from './ed25519.js';
+import { KeptKeys } from './kept-keys.js';
 import { parseSecret } from './secrets.js';
 
 export interface SignInput {
@@ -25,7 +26,7 @@ export function sign({ id, timestamp, body, secrets }: SignInput): string {
   if (id === '' || id.includes('.')) throw new Error(`Bug: an id is not empty and has no dot: ${id}`);
   let header = '';
   for (const secret of secrets) {
-    const key = keyOf(secret);
+    const key = keys.of(secret);
     const signature =
       key.version === 'v1'
         ? hmac(key.secretKey, id, timestamp, body).digest('base64')
@@ -38,7 +39,7 @@ export function sign({ id, timestamp, body, secrets }: SignInput): string {
 /** The ids of the private keys among these secrets, in their order: what tells a receiver which public key to take. */
 export function keyIdsOf(secrets: readonly string[]): string[] {
   return secrets.flatMap((secret) => {
-    const key = keyOf(secret);
+    const key = keys.of(secret);
     return key.version === 'v1a' ? [key.kid] : [];
   });
 }
@@ -57,19 +58,15 @@ type Key =
   | { readonly version: 'v1'; readonly secretKey: KeyObject }
   | { readonly version: 'v1a'; readonly privateKey: KeyObject; readonly kid: string };
 
-// The same secret signs thousands of attempts in a row. Bounded, and dropped whole when full: a worker serving more
-// endpoints than this just parses again (under a microsecond; 0.1 ms for ed25519).
-const KEYS_MAX = 4096;
-const keys = new Map<string, Key>();
-
-function keyOf(secret: string): Key {
-  let key = keys.get(secret);
-  if (key === undefined) {
-    key = isPrivateKey(secret)
+// The same secret signs thousands of attempts in a row. A worker serving more endpoints than two generations hold just parses
+// again (under a microsecond; 0.1 ms for ed25519).
+const GENERATION_MAX = 2048;
+// As long as a worker keeps what it has opened of an endpoint: a secret that was rotated or deleted is gone after two.
+const GENERATION_MS = 30_000;
+const keys = new KeptKeys<Key>(
+  { generationMax: GENERATION_MAX, generationMs: GENERATION_MS },
+  (secret): Key =>
+    isPrivateKey(secret)
       ? { version: 'v1a', privateKey: parsePrivateKey(secret), kid: publicJwk(publicKeyOf(secret)).kid }
-      : { version: 'v1', secretKey: createSecretKey(parseSecret(secret)) };
-    if (keys.size >= KEYS_MAX) keys.clear();
-    keys.set(secret, key);
-  }
-  return key;
-}
+      : { version: 'v1', secretKey: createSecretKey(parseSecret(secret)) },
+);
