@@ -52,7 +52,7 @@ describe('retries', () => {
 });
 
 describe('critical first attempts', () => {
-  it('have a tenth that nobody else may take, and are looked for there', () => {
+  it('have a tenth that no normal one may take, and are looked for there', () => {
     const { clock, shared } = budgets();
     expect(shared.planFirsts(100)).toEqual({ max: 90, priorityMin: 1 });
     start(shared, 'normal', 90);

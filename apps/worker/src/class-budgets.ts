@@ -13,7 +13,7 @@ const RETRY_SHARE = 0.2;
 const RETRY_SLOTS_MIN = 2;
 // With no first attempt waiting: what comes next still finds slots.
 const RETRY_SHARE_IDLE = 0.6;
-// Critical first attempts: as many as this while normal ones wait, and a few that nobody else may take.
+// Critical first attempts: as many as this while normal ones wait, and a few that no normal one may take (retries, within their share, may).
 const CRITICAL_SHARE = 0.5;
 const CRITICAL_RESERVE = 0.1;
 // What is kept for critical ones is looked for so often while all other slots are taken.
