@@ -27,6 +27,8 @@ export interface Pipeline {
     concurrency?: number;
     concurrencyPerEndpoint?: number;
     clockIsInDoubt?: () => boolean;
+    /** What slots and budgets are kept by. */
+    monotonic?: () => number;
   }): Promise<void>;
   stop(): Promise<void>;
 }
@@ -88,7 +90,12 @@ export async function startPipeline(
     metrics,
     lanes,
     saturated: () => pump?.saturated() ?? [],
-    async startPump({ concurrency = 64, concurrencyPerEndpoint = 16, clockIsInDoubt = () => false } = {}) {
+    async startPump({
+      concurrency = 64,
+      concurrencyPerEndpoint = 16,
+      clockIsInDoubt = () => false,
+      monotonic = () => performance.now(),
+    } = {}) {
       const attempts = new AttemptDelivery(sender, systemClock, systemRandom, { userAgent: 'Posthorn/test' });
       const rates = new RateSlots(database);
       const rows = new PumpRepository(database);
@@ -98,7 +105,7 @@ export async function startPipeline(
         concurrencyPerHost: concurrency,
         tellsFailures: options.operational ?? false,
         clockIsInDoubt,
-        monotonic: () => performance.now(),
+        monotonic,
         worker: options.worker ?? 'test:1',
       });
       pump.start();

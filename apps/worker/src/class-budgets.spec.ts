@@ -60,7 +60,10 @@ describe('critical first attempts', () => {
     expect(shared.planFirsts(10)).toEqual({ max: 10, priorityMin: 2 });
     // It costs a statement: not in every round.
     expect(shared.planFirsts(10)).toBeNull();
-    clock.ms += 25;
+    clock.ms += 10;
+    expect(shared.criticalInMs).toBe(15);
+    clock.ms += 15;
+    expect(shared.criticalInMs).toBe(0);
     expect(shared.planFirsts(10)).toEqual({ max: 10, priorityMin: 2 });
     start(shared, 'critical', 4);
     // Some are under way: what is kept for them is smaller by as many.

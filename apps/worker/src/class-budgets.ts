@@ -16,7 +16,7 @@ const RETRY_SHARE_IDLE = 0.6;
 // Critical first attempts: as many as this while normal ones wait, and a few that no normal one may take (retries, within their share, may).
 const CRITICAL_SHARE = 0.5;
 const CRITICAL_RESERVE = 0.1;
-// What is kept for critical ones is looked for so often while all other slots are taken.
+// What is kept for critical ones is looked for at most so often while all other slots are taken, and that long after whoever asks sooner.
 const CRITICAL_EVERY_MS = 25;
 const SLOTS_TO_SHARE_MIN = 4;
 // Whoever publishes critical events goes on doing so for a while.
@@ -72,6 +72,11 @@ export class ClassBudgets {
     if (this.nowMs() - this.criticalSeenAt < CRITICAL_SEEN_MS)
       return { max: Math.min(free, criticalMax - this.underWay.critical), priorityMin: 2 };
     return { max, priorityMin: 1 };
+  }
+
+  /** In how long a critical one that comes now would be looked for, while all but what is kept for them is taken. */
+  get criticalInMs(): number {
+    return Math.max(0, CRITICAL_EVERY_MS - (this.nowMs() - this.criticalAt));
   }
 
   /** What the claim for first attempts found: whether more of them wait. */

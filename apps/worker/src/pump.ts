@@ -75,6 +75,7 @@ export class Pump {
   /** The sender ends what is still under way. */
   private graceIsOver = false;
   private poll: NodeJS.Timeout | undefined;
+  private criticalTimer: NodeJS.Timeout | undefined;
   private idle: (() => void) | null = null;
 
   constructor(
@@ -132,6 +133,7 @@ export class Pump {
     clearInterval(this.poll);
     this.wake();
     await this.rounds;
+    clearTimeout(this.criticalTimer);
     await this.release([...this.parking.takeAll(), ...this.timed.takeAll()]);
     if (this.running > 0)
       await new Promise<void>((resolve) => {
@@ -199,6 +201,7 @@ export class Pump {
     // Behind first attempts that never end they would get nothing of their share: so before them, every so often.
     let more = this.budgets.firstsAreWaiting && (await this.claimRetries(except));
     const firsts = this.budgets.planFirsts(this.freeSlots);
+    if (firsts === null && this.freeSlots > 0) this.lookForCriticalSoon();
     let moreFirsts = firsts !== null && (await this.claim(firsts, except));
     const leftovers = this.budgets.planLeftovers(this.freeSlots, firsts);
     if (leftovers !== null && (await this.claim(leftovers, except))) moreFirsts = true;
@@ -212,6 +215,17 @@ export class Pump {
     const normalWait = firsts === null || (firsts.priorityMin === 2 && leftovers === null);
     this.hungry = more || normalWait;
     return more;
+  }
+
+  /**
+   * What is kept for critical ones was looked at just now, before whoever asked: where all others hang, nothing else would have it looked
+   * at again before the next poll.
+   */
+  private lookForCriticalSoon(): void {
+    this.criticalTimer ??= setTimeout(() => {
+      this.criticalTimer = undefined;
+      this.wake();
+    }, this.budgets.criticalInMs);
   }
 
   private async claimRetries(except: string[]): Promise<boolean> {
