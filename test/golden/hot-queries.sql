@@ -120,10 +120,12 @@ SELECT e.id, e.url, e.headers, e.headers_sealed AS "headersSealed", e.signatures
   WHERE e.id = ANY($1::uuid[]);
 
 -- record_lock
-SELECT 1 FROM deliveries WHERE id = ANY($1::uuid[]) AND id >= $2::uuid AND id <= $3::uuid ORDER BY id FOR UPDATE;
+SELECT count(*) FROM (
+  SELECT 1 FROM deliveries WHERE id = ANY($1::uuid[]) AND id >= $2::uuid AND id <= $3::uuid ORDER BY id FOR UPDATE) locked;
 
 -- record_lock_jobs
-SELECT 1 FROM pgboss.job WHERE name = 'deliver' AND id = ANY($1::uuid[]) ORDER BY id FOR UPDATE;
+SELECT count(*) FROM (
+  SELECT 1 FROM pgboss.job WHERE name = 'deliver' AND id = ANY($1::uuid[]) ORDER BY id FOR UPDATE) locked;
 
 -- record_outcomes
 WITH input AS (

@@ -108,16 +108,19 @@ export const recordRepository = {
    */
   async lock(tx: Tx, ids: string[]): Promise<void> {
     const given = [arrayOf(ids)];
+    // Counted: nobody reads hundreds of rows.
     await Promise.all([
       // The bounds prune: for an array alone every day's index is asked.
       tx.preparedCells(
         'record_lock',
-        'SELECT 1 FROM deliveries WHERE id = ANY($1::uuid[]) AND id >= $2::uuid AND id <= $3::uuid ORDER BY id FOR UPDATE',
+        `SELECT count(*) FROM (
+           SELECT 1 FROM deliveries WHERE id = ANY($1::uuid[]) AND id >= $2::uuid AND id <= $3::uuid ORDER BY id FOR UPDATE) locked`,
         [...given, ...boundsOf(ids)],
       ),
       tx.preparedCells(
         'record_lock_jobs',
-        `SELECT 1 FROM pgboss.job WHERE name = '${DELIVER_QUEUE}' AND id = ANY($1::uuid[]) ORDER BY id FOR UPDATE`,
+        `SELECT count(*) FROM (
+           SELECT 1 FROM pgboss.job WHERE name = '${DELIVER_QUEUE}' AND id = ANY($1::uuid[]) ORDER BY id FOR UPDATE) locked`,
         given,
       ),
     ]);

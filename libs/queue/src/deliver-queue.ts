@@ -40,7 +40,11 @@ const CLAIM_TAKES_SECONDS_MAX = 6;
 // Both are what pg-boss's `insert` and `fetch` do to a queue like this one, without what it does for others: its insert reads
 // JSON and works out 24 columns (15 µs a ticket; 6), its fetch cannot be prepared and answers columns that nobody reads. A test
 // compares the rows that they leave with pg-boss's own, column by column. (docs/adr/0014)
+//
+// A ticket that is there stays. Nobody else inserts it meanwhile: whoever does has locked its delivery, or has just made it. So they are looked
+// for once, which is cheaper than ON CONFLICT by a third of the whole (17 → 12 µs a ticket); a violated key would be a bug of ours, and is told.
 const INSERT = `
+  WITH q AS MATERIALIZED (SELECT * FROM pgboss.queue WHERE name = '${DELIVER_QUEUE}')
   INSERT INTO pgboss.job (id, name, data, priority, start_after, created_on, group_id, expire_seconds, deletion_seconds, keep_until,
                           retry_limit, retry_delay, retry_backoff, retry_delay_max, policy, dead_letter, heartbeat_seconds)
   SELECT t.id, q.name, '{}', t.priority, t.start_after, pgboss.job_now(), t.endpoint_id, q.expire_seconds, q.deletion_seconds,
@@ -48,10 +52,10 @@ const INSERT = `
          q.retry_limit, q.retry_delay, q.retry_backoff, q.retry_delay_max, q.policy, q.dead_letter, q.heartbeat_seconds
     FROM (
          SELECT u.id, u.endpoint_id, u.priority, pgboss.job_now() + u.in_seconds * interval '1 second' AS start_after
-           FROM unnest($1::uuid[], $2::text[], $3::int[], $4::float8[]) AS u (id, endpoint_id, priority, in_seconds)) t
+           FROM unnest($1::uuid[], $2::text[], $3::int[], $4::float8[]) AS u (id, endpoint_id, priority, in_seconds)
+          WHERE u.id <> ALL (ARRAY(SELECT j.id FROM pgboss.job j WHERE j.name = '${DELIVER_QUEUE}' AND j.id = ANY ($1::uuid[])))) t
     -- Without its queue a ticket has no name, which is refused.
-    LEFT JOIN pgboss.queue q ON q.name = '${DELIVER_QUEUE}'
-      ON CONFLICT DO NOTHING`;
+    LEFT JOIN q ON true`;
 // By an array, not by a join: on a connection that planned while the queue was empty a join took 230 ms of 20,000 tickets.
 const CLAIM = `
   WITH next AS (
