@@ -1,15 +1,23 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Random } from '@app/domain';
 import type { Logger, Metrics } from '@app/observability';
 
 const AGAIN_AFTER_MS = 5000;
 const FAILURES_COUNTED_MAX = 10;
+// What comes once a minute or less often looks through all that is pending, or ends what is old. Workers that start together do so behind
+// an outage or a new version, when the database has the most to do: each begins somewhere in its first minute.
+const RARE_MS = 60_000;
 
 /** One loop: a bounded round that answers how much it changed, and how long to wait after one that changed nothing. */
 export interface MaintenanceLoop {
   name: string;
   everyMs: number;
+  /** Also when it comes rarely: others cannot work without it. */
+  atOnce?: true;
   runOnce: () => Promise<number>;
 }
+
+type Wait = (ms: number, signal: AbortSignal) => Promise<unknown>;
 
 /**
  * Runs each loop by itself until stopped. A round that changed something is followed by the next at once, so a
@@ -21,8 +29,10 @@ export class Maintenance {
 
   constructor(
     private readonly loops: MaintenanceLoop[],
-    private readonly metrics: Metrics,
-    private readonly logger: Logger,
+    private readonly random: Pick<Random, 'next'>,
+    private readonly metrics: Pick<Metrics, 'maintenanceFailures'>,
+    private readonly logger: Pick<Logger, 'info' | 'warn'>,
+    private readonly wait: Wait = (ms, signal) => delay(ms, undefined, { signal }),
   ) {}
 
   start(): void {
@@ -34,9 +44,10 @@ export class Maintenance {
     await this.running;
   }
 
-  private async run({ name, everyMs, runOnce }: MaintenanceLoop): Promise<void> {
+  private async run({ name, everyMs, atOnce, runOnce }: MaintenanceLoop): Promise<void> {
     const { signal } = this.stopping;
     let failures = 0;
+    if (everyMs >= RARE_MS && !atOnce) await this.pause(this.random.next() * RARE_MS);
     while (!signal.aborted) {
       let changed = 0;
       let waitMs = everyMs;
@@ -52,7 +63,12 @@ export class Maintenance {
         waitMs = Math.min(everyMs, AGAIN_AFTER_MS * 2 ** failures);
         failures = Math.min(failures + 1, FAILURES_COUNTED_MAX);
       }
-      if (changed === 0) await delay(waitMs, undefined, { signal }).catch(() => undefined);
+      if (changed === 0) await this.pause(waitMs);
     }
+  }
+
+  /** Until then, or until all stop. */
+  private async pause(ms: number): Promise<void> {
+    await this.wait(ms, this.stopping.signal).catch(() => undefined);
   }
 }

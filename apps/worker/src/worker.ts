@@ -167,7 +167,12 @@ export class Worker {
         { name: 'measure', everyMs: 10_000, runOnce: () => lanes.measure() },
         { name: 'reconcile', everyMs: 60_000, runOnce: () => lanes.reconcile() },
         { name: 'restore-tickets', everyMs: 60_000, runOnce: () => lanes.restoreTickets() },
-        { name: 'partitions', everyMs: 600_000, runOnce: () => partitionsRepository.createAhead(database) },
+        {
+          name: 'partitions',
+          everyMs: 600_000,
+          atOnce: true,
+          runOnce: () => partitionsRepository.createAhead(database),
+        },
         {
           name: 'retention',
           everyMs: 600_000,
@@ -205,6 +210,7 @@ export class Worker {
           runOnce: () => idempotencyRepository.deleteExpired(database, 5000),
         },
       ],
+      systemRandom,
       metrics,
       logger,
     );
