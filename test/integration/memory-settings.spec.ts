@@ -48,6 +48,19 @@ it('a worker collects its young generation when it is full, not before', async (
   expect(worker / (await scavenges())).toBeLessThan(0.9);
 });
 
+it('a worker loads what it is made of without looking through its old generation', async () => {
+  const main = builtFile('apps/worker/src/main.js');
+  // Without a database it ends when all is loaded.
+  const majors = async (...options: string[]): Promise<number> => {
+    const { stdout } = await promisify(execFile)(process.execPath, [...options, '--trace-gc', main], {
+      env: { PATH: process.env['PATH'] },
+    }).catch((error: unknown) => error as { stdout: string });
+    return stdout.split(' Mark-Compact ').length - 1;
+  };
+  expect(await majors(NODE_OPTIONS.worker[0])).toBeGreaterThan(0);
+  expect(await majors(...NODE_OPTIONS.worker)).toBe(0);
+});
+
 // Between the turns of the event loop V8 may look whether it is time.
 const LOAD_IN_TURNS = `
   const some = [];
