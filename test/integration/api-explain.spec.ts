@@ -2,6 +2,7 @@
  * Real: the api over HTTP, PostgreSQL, pg-boss's tables. Not real: the worker; what it did is written by statement.
  * Proves: the question "why has this not arrived?" is answered from what is stored, to whom it belongs and to nobody else.
  */
+import { DELIVER_QUEUE } from '@app/contracts';
 import { fromPublicId, newId, systemRandom, toPublicId } from '@app/domain';
 import { afterAll, beforeEach, beforeAll, expect, it } from 'vitest';
 import { startApi, type ApiFixture } from './api-fixture.js';
@@ -93,6 +94,28 @@ it('one that has a place, behind others that were held before they got theirs', 
   });
 });
 
+/** Tickets that are due since `due` seconds, and were made `made` seconds ago. */
+async function insertTickets(
+  ids: string[],
+  { made, due, priority = 0 }: { made: number; due: number; priority?: number },
+) {
+  await query(
+    `INSERT INTO pgboss.job (id, name, data, priority, start_after, created_on, group_id, policy, heartbeat_seconds)
+     SELECT n, $2, '{}', $3, now() - $4 * interval '1 second', now() - $5 * interval '1 second', $6, 'standard', 12
+       FROM unnest($1::uuid[]) AS n`,
+    [ids, DELIVER_QUEUE, priority, due, made, endpoint],
+  );
+}
+
+/** As a promotion that long ago: what is held goes to the queue, with a ticket. */
+async function promote(id: string, since: number) {
+  await query(
+    `UPDATE deliveries SET place = 'queued', due_at = now() - $2 * interval '1 second', due_because = NULL WHERE id = $1`,
+    [id, since],
+  );
+  await insertTickets([id], { made: since, due: since, priority: 1 });
+}
+
 /** Deliveries as statements have them: `since` seconds ago they were due where they are. */
 async function insert(n: number, place: string, since: number, more: { critical?: boolean } = {}) {
   const ids = Array.from({ length: n }, uuid);
@@ -106,11 +129,9 @@ async function insert(n: number, place: string, since: number, more: { critical?
 }
 
 it('one behind others that were promoted, and stand between those that are held: it does not say that none is before it', async () => {
-  const { path } = await publish();
+  const { path, uuid: id } = await publish();
   const [, , promoted] = await insert(3, 'held', 3600);
-  await query(`UPDATE deliveries SET place = 'queued', due_at = now() - interval '1 minute' WHERE id = $1`, [
-    promoted,
-  ]);
+  await promote(promoted, 60);
   await setLane('queued = 2, held = 2');
   expect((await explain(path)).waitsFor.detail).toMatchObject({ ahead: 1, more: false });
   // Held since: with two queued, two are looked at from either end.
@@ -120,11 +141,56 @@ it('one behind others that were promoted, and stand between those that are held:
     answer: 'It is due, and others may be before it for the same endpoint.',
     waitsFor: { code: 'backlog', detail: { ahead: 0, more: true, queued: 2 } },
   });
+  await query(`UPDATE deliveries SET due_at = due_at - interval '20 minutes' WHERE id = $1`, [id]);
+  const overdue = await explain(path);
+  expect(overdue.waitsFor).toMatchObject({ code: 'backlog', detail: { ahead: 0, more: true, queued: 2 } });
+  expect(overdue.waitsFor.detail.waitedSeconds).toBeGreaterThanOrEqual(1200);
+  expect(overdue.answer).toMatch(
+    /no worker has taken it: others may be before it .* see whether workers run/,
+  );
+});
+
+it('the only one of the queue, out of reach of both ends of what is held: it is not one of the others', async () => {
+  await insert(5, 'held', 7200);
+  const [id] = await insert(1, 'held', 3600);
+  await insert(5, 'held', 30);
+  await promote(id, 1200);
+  await setLane('queued = 1, held = 10');
+  expect(await explain(pathOf(id))).toMatchObject({
+    answer: expect.stringMatching(/no worker has taken it: see whether workers run/),
+    waitsFor: { code: 'worker', detail: { ticket: 'unclaimed' } },
+  });
+});
+
+it('retries that are due go by when they failed, which is when their tickets were made, and not by when they were due', async () => {
+  const [early] = await insert(1, 'waiting', 60);
+  const [late] = await insert(1, 'waiting', 300);
+  await insertTickets([early], { made: 7200, due: 60 });
+  await insertTickets([late], { made: 600, due: 300 });
+  await setLane('waiting = 2');
+  expect((await explain(pathOf(early))).waitsFor.code).toBe('worker');
+  expect((await explain(pathOf(late))).waitsFor).toMatchObject({
+    code: 'backlog',
+    detail: { ahead: 1, more: false },
+  });
+});
+
+it('a retry behind more that have been due for longer than are looked at: older tickets may be among the rest', async () => {
+  const [id] = await insert(1, 'waiting', 10);
+  const longerDue = await insert(1001, 'waiting', 20);
+  await insertTickets([id], { made: 60, due: 10 });
+  await insertTickets(longerDue, { made: 30, due: 20 });
+  await setLane('waiting = 1002');
+  expect((await explain(pathOf(id))).waitsFor).toMatchObject({
+    code: 'backlog',
+    detail: { ahead: 0, more: true },
+  });
 });
 
 it('one behind critical ones that are newer, in the queue and out of it', async () => {
   const { path, uuid: id } = await publish();
   await query(`UPDATE deliveries SET due_at = due_at - interval '1 minute' WHERE id = $1`, [id]);
+  await query(`UPDATE pgboss.job SET created_on = created_on - interval '1 minute' WHERE id = $1`, [id]);
   await insert(2, 'queued', 1, { critical: true });
   await insert(4, 'queued', 1);
   await setLane('queued = 7');

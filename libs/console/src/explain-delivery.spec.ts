@@ -119,6 +119,14 @@ describe('a pending delivery waits for', () => {
     ],
     ['others', { ahead: 3, unseen: 2 }, 'backlog', null, /and at least 3 are before it/, []],
     ['others that may be before it', { unseen: 2 }, 'backlog', null, /and others may be before it/, []],
+    [
+      'others that may be before it, or a worker that is missing',
+      { unseen: 2, dueAt: at(-90) },
+      'backlog',
+      null,
+      /due since 2026-11-22T11:58:30.000Z and no worker has taken it: others may be before it .* see whether workers run/,
+      [],
+    ],
     ['a place', { place: 'held', ticket: 'none', queued: 1 }, 'backlog', null, /one is before it/, [RESEND]],
     [
       'a slot that others wait for',

@@ -100,7 +100,7 @@ function pending(facts: ExplainRow): Verdict {
   const behind = place === 'held' ? Math.max(facts.ahead, facts.queued) : facts.ahead;
   if (behind > 0 && place === 'held' && facts.rateLimit) return rateLimited(facts, dueAt);
   const others = behind > 0 || facts.unseen > 0;
-  if (others && (place === 'held' || facts.orderingKey === null)) return backlog(facts, behind);
+  if (others && (place === 'held' || facts.orderingKey === null)) return backlog(facts, dueAt, behind);
   return nextInLine(facts, dueAt);
 }
 
@@ -264,8 +264,18 @@ function later(facts: ExplainRow, dueAt: Date): Verdict {
   );
 }
 
-function backlog(facts: ExplainRow, ahead: number): Verdict {
+function backlog(facts: ExplainRow, dueAt: Date, ahead: number): Verdict {
   const { window, queued, place, unseen } = facts;
+  const detail = { ...aheadDetail(ahead, unseen), queued, window };
+  // Whether it waits for others or for a worker that does not run, nobody can say: both are said.
+  if (ahead === 0 && isOverdue(facts, dueAt))
+    return waits(
+      'backlog',
+      null,
+      { ...detail, ...workerDetail(facts, dueAt) },
+      `${overdueText(dueAt)}: ${aheadText(ahead, unseen)} before it for the same endpoint; ${SEE_WORKERS}.`,
+      [],
+    );
   const room =
     place === 'held'
       ? ` ${queued} of at most ${window} are queued, and it follows when some have finished${beside(facts)}.`
@@ -273,7 +283,7 @@ function backlog(facts: ExplainRow, ahead: number): Verdict {
   return waits(
     'backlog',
     null,
-    { ...aheadDetail(ahead, unseen), queued, window },
+    detail,
     `It is due, and ${aheadText(ahead, unseen)} before it for the same endpoint.${room}`,
     place === 'held' && facts.orderingKey === null
       ? resendWays(facts, 'Give it a place now, before the others.')
@@ -290,17 +300,27 @@ function beside({ now, dueAt, critical, orderingKey }: ExplainRow): string {
 }
 
 function nextInLine(facts: ExplainRow, dueAt: Date): Verdict {
-  const waitedMs = facts.now.getTime() - dueAt.getTime();
-  const overdue = waitedMs > OVERDUE_MS;
   return waits(
     'worker',
     null,
-    { dueAt, ticket: facts.ticket, waitedSeconds: Math.floor(waitedMs / 1000) },
-    overdue
-      ? `It has been due since ${iso(dueAt)} and no worker has taken it: see whether workers run and have free slots.`
+    workerDetail(facts, dueAt),
+    isOverdue(facts, dueAt)
+      ? `${overdueText(dueAt)}: ${SEE_WORKERS}.`
       : 'It is due: the next free worker takes it.',
     [],
   );
+}
+
+function isOverdue({ now }: ExplainRow, dueAt: Date): boolean {
+  return now.getTime() - dueAt.getTime() > OVERDUE_MS;
+}
+
+function workerDetail({ now, ticket }: ExplainRow, dueAt: Date): Record<string, unknown> {
+  return { dueAt, ticket, waitedSeconds: Math.floor((now.getTime() - dueAt.getTime()) / 1000) };
+}
+
+function overdueText(dueAt: Date): string {
+  return `It has been due since ${iso(dueAt)} and no worker has taken it`;
 }
 
 function over(answer: string, toSendNow: WayToSendDto[]): Verdict {
@@ -389,6 +409,8 @@ function pathOf({ id }: ExplainRow): string {
 function endpointPath({ subscriberId, endpointId }: ExplainRow): string {
   return `/v1/subscribers/${toPublicId('sub', subscriberId)}/endpoints/${toPublicId('ep', endpointId)}`;
 }
+
+const SEE_WORKERS = 'see whether workers run and have free slots';
 
 const STOPPED = {
   endpoint_disabled: 'Its endpoint is disabled',

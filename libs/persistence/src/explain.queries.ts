@@ -43,7 +43,7 @@ export interface ExplainRow {
   blocked: boolean;
   /** Pending deliveries of its ordering key, or else of its lane, that come before it; AHEAD_COUNTED_MAX + 1 for more. */
   ahead: number;
-  /** Others of its lane that are queued, before it or after it: they were not found within what is looked at. */
+  /** Others of its lane that are queued or due again, before it or after it: at least so many were not found within what is looked at. */
   unseen: number;
   lastFailure: { class: string; statusCode: number | null; detail: string | null; atMs: number } | null;
 }
@@ -73,11 +73,17 @@ export async function factsOfDelivery(
        WHERE ${ofLane} AND a.set_aside = '${place}' AND a.critical = c.critical ${more}
        ORDER BY a.set_aside_at ${order}, a.id ${order} LIMIT ${max})`;
   // Those that were promoted, no more than are queued, stand mostly at both ends of what was held. What was held after the newest were
-  // promoted stands before those: how many were not seen is told, because looking for them would read all that is held.
+  // promoted stands before those: how many were not seen is told, because looking for them would read all that is held. The
+  // delivery itself may stand there, too, and is none of the others. The retries that have been due for longest need not have the oldest tickets.
   const inQueue = `(
-      SELECT least(count(*) FILTER (WHERE (${priority('a')}, d.due_at, d.id) > (${priority('d')}, a.due_at, a.id)), ${counted}) AS before,
-             count(*) FILTER (WHERE a.place = 'queued') AS seen
-        FROM (SELECT ${ofQueue} FROM deliveries a WHERE ${ofLane} AND a.set_aside IS NULL
+      SELECT least(count(*) FILTER (WHERE (${priority('a')}, ${ticketMade('d', queue)}, d.id)
+                                        > (${priority('d')}, ${ticketMade('a', queue)}, a.id)), ${counted}) AS before,
+             count(*) FILTER (WHERE a.place = 'queued') AS seen,
+             ${priority('d')} = 0 AND ${counted} <= greatest(count(*) FILTER (WHERE a.place = 'waiting' AND a.critical),
+                                             count(*) FILTER (WHERE a.place = 'waiting' AND NOT a.critical)) AS cut
+        FROM (SELECT d.id, d.place, d.due_at, d.trigger, d.critical
+              UNION
+              SELECT ${ofQueue} FROM deliveries a WHERE ${ofLane} AND a.set_aside IS NULL
               UNION
               SELECT p.* FROM (VALUES (true), (false)) AS c (critical) CROSS JOIN LATERAL (
                 ${aside('held', 'ASC', '', 'coalesce(l.queued, 0)')} UNION ALL ${aside('held', 'DESC', '', 'coalesce(l.queued, 0)')}
@@ -110,7 +116,7 @@ export async function factsOfDelivery(
                  WHEN d.place = 'held' THEN least(coalesce(l.queued, 0) + ${heldBefore}, ${counted})
                  ELSE q.before
             END)::int AS ahead,
-            CASE WHEN d.place = 'held' OR d.ordering_key IS NOT NULL THEN 0 ELSE greatest(l.queued - q.seen, 0) END::int AS unseen,
+            CASE WHEN d.place = 'held' OR d.ordering_key IS NOT NULL THEN 0 ELSE greatest(l.queued - q.seen, 0) + q.cut::int END::int AS unseen,
             (SELECT json_build_object('class', a.failure, 'statusCode', a.status_code, 'detail', a.failure_detail,
                                       'atMs', floor(extract(epoch FROM a.finished_at) * 1000))
                FROM attempts a
@@ -128,7 +134,12 @@ export async function factsOfDelivery(
   return row;
 }
 
-/** The queue's order, as `ticketPriority` (domain) has it: the highest first, and of those the longest due. */
+/** The queue's order, as `ticketPriority` (domain) has it: the highest first, and of those the one whose ticket is the oldest. */
 function priority(table: 'a' | 'd'): string {
   return `CASE WHEN ${table}.trigger IN ('retry', 'replay') THEN 0 WHEN ${table}.critical THEN 2 ELSE 1 END`;
+}
+
+/** A retry's ticket is made when it failed, long before it is due. One that has none is ordered by when it was due: it gets one in a moment. */
+function ticketMade(table: 'a' | 'd', queue: string): string {
+  return `coalesce((SELECT j.created_on FROM pgboss.job j WHERE j.name = ${queue} AND j.id = ${table}.id AND j.state < 'completed'), ${table}.due_at)`;
 }
