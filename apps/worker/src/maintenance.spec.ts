@@ -18,7 +18,7 @@ function stillTime() {
 
 function started(loops: Pick<MaintenanceLoop, 'everyMs' | 'atOnce'>[], random = seededRandom(1)) {
   const time = stillTime();
-  const rounds = loops.map(() => vi.fn(() => Promise.resolve(0)));
+  const rounds = loops.map(() => vi.fn<() => Promise<number>>(() => Promise.resolve(0)));
   const maintenance = new Maintenance(
     loops.map((loop, n) => ({ ...loop, name: `loop-${n}`, runOnce: rounds[n] })),
     random,
@@ -31,7 +31,7 @@ function started(loops: Pick<MaintenanceLoop, 'everyMs' | 'atOnce'>[], random = 
 }
 
 /** Until nothing more happens without the time being moved. */
-const settled = (): Promise<void> => new Promise(setImmediate);
+const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 it('begins at once what comes often or cannot wait, and the rest somewhere in the first minute', async () => {
   const { maintenance, rounds, waiting } = started(
