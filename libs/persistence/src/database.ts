@@ -264,8 +264,12 @@ export class Database {
   }
 
   /** For claiming tickets, and nothing else: see CLAIM_PLANNER. */
-  get claims(): Pick<Pool, 'query'> {
-    return this.claimPool;
+  get claims(): Pick<Pool, 'query'> & Pick<Tx, 'preparedCells'> {
+    const pool = this.claimPool;
+    return {
+      query: pool.query.bind(pool),
+      preparedCells: (name, text, values) => queryCells(pool, { name, text, values }),
+    };
   }
 
   /** For touching tickets. */
