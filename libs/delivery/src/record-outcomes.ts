@@ -2,6 +2,7 @@ import type { Logger, Metrics } from '@app/observability';
 import {
   isConnectionFailure,
   isDataError,
+  isLockConflict,
   noticesRepository,
   orderingRepository,
   recordRepository,
@@ -179,9 +180,11 @@ export class RecordOutcomes {
       tx,
       group.map((outcome) => outcome.deliveryId),
     );
-    locked.catch(() => undefined);
-    const rows = await recordRepository.record(tx, group);
+    const recorded = recordRepository.record(tx, group);
+    // When the locks were not to be had, it only says that the transaction is over: why is told by what went before.
+    recorded.catch(() => undefined);
     await locked;
+    const rows = await recorded;
     const byId = new Map(rows.map((row) => [row.id, row]));
     const next: NewTicket[] = [];
     for (const outcome of group)
@@ -227,7 +230,7 @@ export class RecordOutcomes {
       }
       const [outcome] = group;
       // The attempt is there: the connection broke between the commit and its answer.
-      if (violatedUnique(error) !== undefined) {
+      if (violatedUnique(error)?.startsWith(ATTEMPTS)) {
         this.onRecorded([outcome.deliveryId], false);
         return false;
       }
@@ -247,12 +250,9 @@ export class RecordOutcomes {
       return false;
     }
     this.waiting.unshift(...group);
-    // Their claims run out, and other workers repeat them.
-    if (
-      this.stopping &&
-      (isConnectionFailure(error) || ++this.refusedWhileStopping > REFUSALS_WHILE_STOPPING_MAX)
-    )
-      return true;
+    // Their claims run out, and other workers repeat them. Who holds a lock lets go of it; a database that is away stays away.
+    const isAway = isConnectionFailure(error) && !isLockConflict(error);
+    if (this.stopping && (isAway || ++this.refusedWhileStopping > REFUSALS_WHILE_STOPPING_MAX)) return true;
     await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
     return false;
   }
@@ -301,6 +301,8 @@ export class RecordOutcomes {
 }
 
 const REFUSED_NOTE = 'the response could not be stored';
+// How the names of their keys begin, whatever the day.
+const ATTEMPTS = 'attempts';
 
 /** What these applied outcomes change in each lane. */
 function laneChanges(applied: FinishedTicket[], byId: Map<string, RecordedOutcome>): LaneChange[] {

@@ -20,6 +20,11 @@ export function isTransientConflict(error: unknown): boolean {
   return code === '40P01' || code === '40001';
 }
 
+/** Somebody else had locked what was to be locked, for too long or in a circle: sooner or later it is free. */
+export function isLockConflict(error: unknown): boolean {
+  return isTransientConflict(error) || codeOf(error) === '55P03';
+}
+
 /** The unique constraint or index that refused a row, or undefined for any other error. */
 export function violatedUnique(error: unknown): string | undefined {
   if (codeOf(error) !== '23505') return undefined;

@@ -22,7 +22,13 @@ export {
 } from './accept.repository.js';
 export { cancelRepository, type DeliveryToCancel } from './cancel.repository.js';
 export { createDataSource, sessionOptions, TIMEOUTS } from './data-source.js';
-export { isConnectionFailure, isDataError, isStatementTimeout, violatedUnique } from './database-errors.js';
+export {
+  isConnectionFailure,
+  isDataError,
+  isLockConflict,
+  isStatementTimeout,
+  violatedUnique,
+} from './database-errors.js';
 export { Database, Tx } from './database.js';
 export { Vault } from './vault.js';
 export { dataKeysRepository, refuseWrongKeks, sealPlainRepository } from './data-keys.repository.js';
