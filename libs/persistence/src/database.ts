@@ -264,12 +264,8 @@ export class Database {
   }
 
   /** For claiming tickets, and nothing else: see CLAIM_PLANNER. */
-  get claims(): Pick<Pool, 'query'> & Pick<Tx, 'preparedCells'> {
-    const pool = this.claimPool;
-    return {
-      query: pool.query.bind(pool),
-      preparedCells: (name, text, values) => queryCells(pool, { name, text, values }),
-    };
+  get claims(): Pick<Pool, 'query'> {
+    return this.claimPool;
   }
 
   /** For touching tickets. */

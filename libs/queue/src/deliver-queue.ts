@@ -25,6 +25,12 @@ export interface NewTicket {
   priority: 0 | 1 | 2;
 }
 
+interface Job {
+  id: string;
+  retryCount: number;
+  groupId: string;
+}
+
 // The delivery row is the truth: a ticket whose group is not its endpoint is replaced by one that is right.
 const NO_ENDPOINT = '00000000-0000-0000-0000-000000000000';
 
@@ -61,7 +67,7 @@ const CLAIM = `
   UPDATE pgboss.job SET state = 'active', started_on = pgboss.job_now(), heartbeat_on = pgboss.job_now(),
          retry_count = retry_count + (started_on IS NOT NULL)::int
    WHERE name = '${DELIVER_QUEUE}' AND id = ANY (ARRAY(SELECT id FROM next))
-  RETURNING id, group_id, retry_count`;
+  RETURNING id, group_id AS "groupId", retry_count AS "retryCount"`;
 const PRIORITY_LOWEST = 0;
 const PRIORITY_HIGHEST = 2;
 
@@ -155,12 +161,16 @@ export class DeliverQueue {
   async claim(max: number, except: string[], of: ClaimOf = {}): Promise<Ticket[]> {
     const { priorityMin = PRIORITY_LOWEST, priorityMax = PRIORITY_HIGHEST } = of;
     const values = [max, except, priorityMin, priorityMax];
-    const jobs = await this.database.claims.preparedCells('queue_claim', CLAIM, values);
+    const { rows: jobs } = await this.database.claims.query<Job>({
+      name: 'queue_claim',
+      text: CLAIM,
+      values,
+    });
     // A job that is not ours to begin with must not break the statement that loads all others' rows.
-    return jobs.map(([id, groupId, retryCount]) => ({
-      deliveryId: id!,
-      endpointId: groupId !== null && isUuid(groupId) ? groupId : NO_ENDPOINT,
-      retryCount: Number(retryCount),
+    return jobs.map(({ id, groupId, retryCount }) => ({
+      deliveryId: id,
+      endpointId: isUuid(groupId) ? groupId : NO_ENDPOINT,
+      retryCount,
     }));
   }
 
