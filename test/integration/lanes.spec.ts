@@ -9,7 +9,8 @@ import { initialLane, observe, systemRandom, type LaneSample, type LaneState } f
 import { createLogger, Metrics } from '@app/observability';
 import { cancelRepository, laneStateRepository, recordRepository } from '@app/persistence';
 import fc from 'fast-check';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import pg from 'pg';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { Boundary, outcomeOf, type Customer } from './boundary-fixture.js';
 
 let boundary: Boundary;
@@ -18,6 +19,8 @@ beforeAll(async () => {
 });
 afterAll(() => boundary.close());
 afterEach(() => boundary.proveAll());
+
+const send = pg.Client.prototype.query;
 
 // Long enough that no retry comes by itself while a test looks.
 const HOUR = {
@@ -50,12 +53,33 @@ async function openCircuit(status = 500, columns: Record<string, unknown> = {}):
   return customer;
 }
 
+it('that there is nothing to do is seen without a statement on deliveries, which would be planned for each day, every second', async () => {
+  const texts: string[] = [];
+  const query = vi.spyOn(pg.Client.prototype, 'query').mockImplementation(function (
+    this: pg.Client,
+    ...args
+  ) {
+    const [asked] = args as [string | { text: string }];
+    texts.push(typeof asked === 'string' ? asked : asked.text);
+    return send.apply(this, args as never) as never;
+  });
+  await Promise.all([
+    lanesOf(0).sendProbes(),
+    lanesOf(0).cancelStopped(),
+    lanesOf(0).promoteStalled(),
+    lanesOf(0).sideline([]),
+  ]);
+  query.mockRestore();
+  expect(texts.some((text) => text.includes('lanes'))).toBe(true);
+  expect(texts.filter((text) => /\bdeliveries\b/.test(text))).toEqual([]);
+});
+
 describe('a circuit', () => {
   it('opens with the fifth failure in a row, and what is queued then is held without an attempt', async () => {
-    const customer = await boundary.customer({ retry_policy: HOUR });
-    // Five fail while the others are still in the worker's hands or in the queue.
+    const customer = await boundary.customer({ retry_policy: HOUR }, { window_size: 256, window_max: 256 });
+    // Five fail while the others are still in the workers' hands, which take 64 each of one host, or in the queue.
     boundary.answering(customer, { status: 503, afterMs: 20 });
-    await boundary.publish(customer, 120);
+    await boundary.publish(customer, 240);
     await untilCircuit(customer, 'open');
     await until(
       () => boundary.counts(customer),
@@ -70,8 +94,8 @@ describe('a circuit', () => {
     expect(openMs).toBeGreaterThanOrEqual(22_500);
     expect(openMs).toBeLessThanOrEqual(37_500);
 
-    const { waiting, held } = await boundary.counts(customer);
-    expect(waiting + held).toBe(120);
+    const { waiting = 0, held = 0, ...rest } = await boundary.counts(customer);
+    expect({ rest, all: waiting + held }).toEqual({ rest: {}, all: 240 });
     expect(held).toBeGreaterThan(0);
     expect(await boundary.attempts(customer)).toHaveLength(waiting);
     const [{ burned }] = await boundary.database.query<{ burned: number }>(

@@ -17,6 +17,8 @@ declare module 'vitest' {
     adminUrl: string;
     /** The same cluster as the application's role, for the database whose name is put in place of `posthorn`. */
     appUrl: string;
+    /** When the template was made, `YYYY-MM-DD` in UTC: its partitions reach a week from there. */
+    templateDay: string;
   }
 }
 
@@ -34,6 +36,7 @@ export default async function startDatabase(project: TestProject): Promise<() =>
   await chmod(dataDir, 0o711);
   try {
     const server = await startEmbeddedPostgres({ dataDir, durable: false, log: (line) => console.log(line) });
+    project.provide('templateDay', new Date().toISOString().slice(0, 10));
     await makeTemplate(server);
     project.provide('adminUrl', server.adminUrl());
     project.provide('appUrl', server.url());

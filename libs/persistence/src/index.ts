@@ -72,7 +72,7 @@ export {
 } from './ordering.repository.js';
 export { requestLimitsRepository, type TakenWindow } from './request-limits.repository.js';
 export { rateRepository } from './rate.repository.js';
-export { partitionsRepository } from './partitions.repository.js';
+export { PARTITION_DAYS_AHEAD, partitionsRepository } from './partitions.repository.js';
 export { migrate, revertLastMigration } from './migrate.js';
 export { NO_RESPONSE, sealResponse, type KeptResponse } from './sealed-payloads.js';
 export {
