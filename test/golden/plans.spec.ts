@@ -200,6 +200,7 @@ async function allStatements(): Promise<Statement[]> {
   const tx = on as unknown as sql.Tx;
   const [subscriberId, endpointId, deliveryId, eventId] = ids(7);
   const empty = { states: new Map() };
+  const { lanesRepository: lanes } = sql;
   const hot: (() => Promise<unknown>)[] = [
     () => Promise.allSettled([...sql.rehearseAccepting(tx), ...sql.rehearseDelivering(tx)]),
     () => sql.acceptRepository.takeRoom(tx, new Map()),
@@ -212,6 +213,7 @@ async function allStatements(): Promise<Statement[]> {
       sql.noticesRepository.add(tx, [
         { id: deliveryId, subscriberId, endpointId, kind: 'delivery.failed', deliveryId, detail: {} },
       ] as unknown as sql.NewNotice[]),
+    () => lanes.lockDueRetries(tx, [endpointId], 1000),
     () => sql.rateRepository.lock(tx, []),
     () => sql.rateRepository.write(tx, empty.states),
     () => sql.requestLimitsRepository.giveBack(on, 'x'),
@@ -221,7 +223,6 @@ async function allStatements(): Promise<Statement[]> {
   ];
   for (const send of hot) await send().catch(() => undefined);
 
-  const { lanesRepository: lanes } = sql;
   const span = { since: daysAgo(3), until: daysAgo(1) };
   const replay = { subscriberId, endpointId, eventType: null, status: 'failed' as const, ...span };
   const others: Record<string, () => Promise<unknown>> = {
@@ -229,13 +230,14 @@ async function allStatements(): Promise<Statement[]> {
     'loop findInexact': () => lanes.findInexact(on, 100),
     'loop correct': () => lanes.correct(tx, endpointId),
     'loop findTicketless': () => lanes.findTicketless(tx, 1000),
-    'loop cancelStopped': () => lanes.cancelStopped(tx, false, 1000),
-    'loop cancelLongStopped': () => lanes.cancelStopped(tx, true, 1000),
+    'loop anyStopped': () => lanes.anyStopped(tx, false),
+    'loop lockStopped': () => lanes.lockStopped(tx, false, 1000),
+    'loop lockLongStopped': () => lanes.lockStopped(tx, true, 1000),
     'loop findShut': () => lanes.findShut(on, 100),
-    'loop lockDueRetries': () => lanes.lockDueRetries(tx, [endpointId], 1000),
     'loop findExpired': () => lanes.findExpired(on, 1000, 100),
     'loop figures': () => lanes.figures(on),
     'loop findProbes': () => sql.laneStateRepository.findProbes(on, 100),
+    'loop findLostProbes': () => sql.laneStateRepository.findLostProbes(on, 100),
     'list deliveries': () => sql.listDeliveries(on, STAFF, {}, { limit: 50 }),
     'list of a subscriber': () => sql.listDeliveries(on, STAFF, { subscriberId }, { limit: 50 }),
     'list of an endpoint': () => sql.listDeliveries(on, STAFF, { endpointId }, { limit: 50 }),

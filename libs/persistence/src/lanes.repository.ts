@@ -28,6 +28,14 @@ interface LaneFreed {
 
 // Endpoints stopped earlier have nothing pending; looking at all of them every second would cost what history costs.
 const JUST_STOPPED_SECONDS = 600;
+/** Endpoints stopped in the last $1 seconds, and with $2 those whose lanes count something. */
+const STOPPED = `
+  SELECT e.id, CASE WHEN s.deleted_at IS NOT NULL THEN 'subscriber_deleted'
+                    WHEN e.deleted_at IS NOT NULL THEN 'endpoint_deleted' ELSE 'endpoint_disabled' END AS reason
+    FROM endpoints e JOIN subscribers s ON s.id = e.subscriber_id
+   WHERE (e.disabled_at IS NOT NULL OR e.deleted_at IS NOT NULL)
+     AND (greatest(e.disabled_at, e.deleted_at) > now() - make_interval(secs => $1)
+          OR ($2 AND EXISTS (SELECT 1 FROM lanes l WHERE l.endpoint_id = e.id AND l.queued + l.held + l.waiting > 0)))`;
 
 /** What keeps lanes and tickets true when something died at the wrong moment. Bounded batches; other workers are skipped. */
 export const lanesRepository = {
@@ -99,23 +107,9 @@ export const lanesRepository = {
    * counts. Answers how many ended.
    */
   async cancelStopped(tx: Tx, allWithBacklog: boolean, max: number): Promise<number> {
-    const picked = await tx.query<{ id: string; reason: string }>(
-      `WITH stopped AS (
-         SELECT e.id, CASE WHEN s.deleted_at IS NOT NULL THEN 'subscriber_deleted'
-                           WHEN e.deleted_at IS NOT NULL THEN 'endpoint_deleted' ELSE 'endpoint_disabled' END AS reason
-           FROM endpoints e JOIN subscribers s ON s.id = e.subscriber_id
-          WHERE (e.disabled_at IS NOT NULL OR e.deleted_at IS NOT NULL)
-            AND (greatest(e.disabled_at, e.deleted_at) > now() - make_interval(secs => $3)
-                 OR ($4 AND EXISTS (SELECT 1 FROM lanes l WHERE l.endpoint_id = e.id AND l.queued + l.held + l.waiting > 0))))
-       SELECT p.id, s.reason FROM stopped s CROSS JOIN LATERAL (
-         SELECT d.id FROM deliveries d
-          WHERE d.endpoint_id = s.id AND d.status = 'pending'
-            AND NOT EXISTS (SELECT 1 FROM pgboss.job j WHERE j.name = $2 AND j.id = d.id AND j.state = 'active')
-          -- In no order: for that of ids every delivery that the endpoint ever had was walked.
-          LIMIT $1 FOR UPDATE OF d SKIP LOCKED) p
-        LIMIT $1`,
-      [max, DELIVER_QUEUE, JUST_STOPPED_SECONDS, allWithBacklog],
-    );
+    // By itself: asked every second, and what says `deliveries` is planned for every day that there is.
+    if (!(await this.anyStopped(tx, allWithBacklog))) return 0;
+    const picked = await this.lockStopped(tx, allWithBacklog, max);
     if (picked.length > 0)
       await this.cancel(
         tx,
@@ -123,6 +117,25 @@ export const lanesRepository = {
         picked.map((row) => row.reason),
       );
     return picked.length;
+  },
+
+  async anyStopped(tx: Tx, allWithBacklog: boolean): Promise<boolean> {
+    const rows = await tx.query(`${STOPPED} LIMIT 1`, [JUST_STOPPED_SECONDS, allWithBacklog]);
+    return rows.length > 0;
+  },
+
+  async lockStopped(tx: Tx, allWithBacklog: boolean, max: number): Promise<{ id: string; reason: string }[]> {
+    return tx.query(
+      `WITH stopped AS (${STOPPED})
+       SELECT p.id, s.reason FROM stopped s CROSS JOIN LATERAL (
+         SELECT d.id FROM deliveries d
+          WHERE d.endpoint_id = s.id AND d.status = 'pending'
+            AND NOT EXISTS (SELECT 1 FROM pgboss.job j WHERE j.name = $4 AND j.id = d.id AND j.state = 'active')
+          -- In no order: for that of ids every delivery that the endpoint ever had was walked.
+          LIMIT $3 FOR UPDATE OF d SKIP LOCKED) p
+        LIMIT $3`,
+      [JUST_STOPPED_SECONDS, allWithBacklog, max, DELIVER_QUEUE],
+    );
   },
 
   /**
@@ -181,7 +194,8 @@ export const lanesRepository = {
 
   /** Locks retries of these endpoints that are due, the longest due first; not those that somebody has locked, nor a probe. */
   async lockDueRetries(tx: Tx, endpointIds: string[], max: number): Promise<string[]> {
-    const rows = await tx.query<{ id: string }>(
+    const rows = await tx.prepared<{ id: string }>(
+      'lanes_lock_due_retries',
       `SELECT p.id FROM unnest($1::uuid[]) AS e (id) JOIN lanes l ON l.endpoint_id = e.id
          CROSS JOIN (VALUES (true), (false)) AS c (critical) CROSS JOIN LATERAL (
          SELECT d.id FROM deliveries d
