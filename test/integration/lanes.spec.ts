@@ -59,7 +59,7 @@ it('that there is nothing to do is seen without a statement on deliveries, which
     this: pg.Client,
     ...args
   ) {
-    const [asked] = args as [string | { text: string }];
+    const [asked] = args as unknown as [string | { text: string }];
     texts.push(typeof asked === 'string' ? asked : asked.text);
     return send.apply(this, args as never) as never;
   });
