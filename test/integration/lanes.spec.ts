@@ -61,7 +61,7 @@ it('that there is nothing to do is seen without a statement on deliveries, which
   ) {
     const [asked] = args as unknown as [string | { text: string }];
     texts.push(typeof asked === 'string' ? asked : asked.text);
-    return send.apply(this, args as never) as never;
+    return send.apply(this, args as never);
   });
   await Promise.all([
     lanesOf(0).sendProbes(),
