@@ -122,7 +122,7 @@ export function helpText(scenarios: readonly { name: string; about: string }[]):
     row('--json', 'stdout is one JSON object; use npm run --silent, npm prints two lines otherwise'),
     row(
       '--seconds',
-      'publish, latency, noisy, growth, memory, soak: how long is measured (15, 20, 30, 10, 20, 600; 600 at most)',
+      'publish, latency, noisy, growth, memory, soak: how long is measured (15, 20, 30, 7, 15, 600; 600 at most)',
     ),
     row('--history', 'seed: deliveries; growth, lists: a history of so many for this run only'),
     row('--subscribers', 'of that history, two endpoints each (100,000)'),

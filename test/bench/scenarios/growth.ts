@@ -8,7 +8,7 @@ import { countDeliveries, mean, round } from '../statistics.js';
 import { drainOnce } from './drain-once.js';
 import { publishOnce } from './publish-once.js';
 
-const PUBLISH_SECONDS = 10;
+const PUBLISH_SECONDS = 7;
 // Twice each and mirrored: a machine that gets slower or faster all the while does so for both alike.
 const TURNS = ['empty', 'grown', 'grown', 'empty'] as const;
 

@@ -8,14 +8,14 @@ const ENDPOINTS = 100;
 const BATCH_EVENTS = 20;
 const CALLS_AT_ONCE = 2;
 const SAMPLE_MS = 500;
-const WATCHED_SECONDS = 20;
+const WATCHED_SECONDS = 15;
 const MUST_BYTES = 250e6;
 
 /**
  * A backlog that nobody takes: a hundred endpoints that hang, and a million deliveries for them. The worker runs all the
  * while: it tries some, opens the circuits, and what comes after is held.
  *
- *   worker starts ── 10,000 events × 100 endpoints are published ── 20 s more ──
+ *   worker starts ── 10,000 events × 100 endpoints are published ── 15 s more ──
  *   RSS of both   ════════════════════════════════════════════════════════════
  */
 export const memory: Scenario = {

@@ -2,8 +2,8 @@ import type { Scenario } from '../scenario.js';
 import { countDeliveries, median, round } from '../statistics.js';
 import { drainOnce } from './drain-once.js';
 
-// One, two, one, two: what the machine does meanwhile falls on both.
-const ROUNDS = [1, 2, 1, 2];
+// Mirrored: a machine that gets slower or faster all the while does so for both alike.
+const ROUNDS = [1, 2, 1];
 
 /** What a second worker adds on the same cores. Each drain has endpoints of its own: all lanes start with the same window. */
 export const workers: Scenario = {
