@@ -95,7 +95,7 @@ it('claims as pg-boss claims: the first time, and again after an expiry', async 
   for (const retryCount of [0, 1]) {
     const [ours] = await queue.claim(1, []);
     const [theirs] = await boss.fetch(DELIVER_QUEUE, { batchSize: 1 });
-    expect(ours).toEqual({ deliveryId: ours.deliveryId, endpointId: ENDPOINT, retryCount });
+    expect(ours).toEqual({ deliveryId: ours.deliveryId, endpointId: ENDPOINT, priority: 1, retryCount });
     expect(theirs.id).not.toBe(ours.deliveryId);
     const mine = await rowOf(database, ours.deliveryId);
     expect(mine).toEqual(await rowOf(database, theirs.id));

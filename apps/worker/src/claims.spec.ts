@@ -13,7 +13,7 @@ const ticket = (deliveryId: string, retryCount = 0): ClaimedTicket => ({
   deliveryId,
   endpointId: 'e',
   retryCount,
-  retry: false,
+  of: 'normal',
   claimedAtMs: Date.now(),
 });
 

@@ -29,6 +29,19 @@ describe('retries', () => {
     expect(small.retryRoom).toBe(2);
   });
 
+  it('take nothing of what is kept for critical ones', () => {
+    const { shared } = budgets();
+    start(shared, 'normal', 89);
+    expect(shared.planRetries(11)).toEqual({ max: 1, priorityMax: 0 });
+    start(shared, 'retry', 1);
+    expect(shared.planRetries(10)).toBeNull();
+    expect(shared.roomForOthers(10)).toBe(0);
+    // Critical ones that are under way have their slots already.
+    start(shared, 'critical', 4);
+    expect(shared.roomForOthers(6)).toBe(0);
+    expect(shared.roomForOthers(7)).toBe(1);
+  });
+
   it('get more when no first attempt waits, and never all', () => {
     const { shared } = budgets();
     shared.firstsClaimed(false);
@@ -127,14 +140,8 @@ it('keeps every share whatever ends when, and counts nothing when all has ended'
                 : firsts.priorityMax === 1
                   ? 0
                   : Math.floor((firsts.max * criticalOf10) / 10);
-            const normalBefore = running.normal;
             begin('critical', critical);
             begin('normal', firsts.max - critical);
-            // Normal ones never take what is kept for critical ones.
-            if (running.normal > normalBefore)
-              expect(slots - running.normal - running.retry).toBeGreaterThanOrEqual(
-                Math.min(Math.floor(slots * 0.1), slots - running.retry),
-              );
           }
           const leftovers = shared.planLeftovers(slots - all(), firsts);
           if (leftovers) {
@@ -145,6 +152,8 @@ it('keeps every share whatever ends when, and counts nothing when all has ended'
           const retries = shared.planRetries(slots - all());
           if (retries) begin('retry', retries.max);
           expect(all()).toBeLessThanOrEqual(slots);
+          // Nobody else takes what is kept for critical ones.
+          expect(running.normal + running.retry).toBeLessThanOrEqual(slots - Math.floor(slots * 0.1));
           expect(running.retry).toBeLessThanOrEqual(Math.max(2, Math.floor(slots * 0.2)));
         }
         for (const of of ['critical', 'normal', 'retry'] as const)

@@ -13,7 +13,7 @@ const RETRY_SHARE = 0.2;
 const RETRY_SLOTS_MIN = 2;
 // With no first attempt waiting: what comes next still finds slots.
 const RETRY_SHARE_IDLE = 0.6;
-// Critical first attempts: as many as this while normal ones wait, and a few that no normal one may take (retries, within their share, may).
+// Critical first attempts: as many as this while normal ones wait, and a few that nobody else may take.
 const CRITICAL_SHARE = 0.5;
 const CRITICAL_RESERVE = 0.1;
 // What is kept for critical ones is looked for at most so often while all other slots are taken, and that long after whoever asks sooner.
@@ -47,7 +47,12 @@ export class ClassBudgets {
     this.underWay[of]--;
   }
 
-  /** How many retries may be started now. */
+  /** How many of so many free slots others than critical ones may take. */
+  roomForOthers(free: number): number {
+    return Math.max(0, free - this.reserve);
+  }
+
+  /** How many retries may be started now, by their share. */
   get retryRoom(): number {
     const share = this.firstsWait ? RETRY_SHARE : RETRY_SHARE_IDLE;
     return Math.max(0, Math.max(RETRY_SLOTS_MIN, Math.floor(this.slots * share)) - this.underWay.retry);
@@ -56,13 +61,12 @@ export class ClassBudgets {
   /** The claim for first attempts with so many free slots, or null when what is free is kept for others. */
   planFirsts(free: number): ClaimPlan | null {
     if (free <= 0) return null;
-    const { reserve } = this;
-    if (free <= reserve) {
+    const max = this.roomForOthers(free);
+    if (max === 0) {
       if (this.nowMs() - this.criticalAt < CRITICAL_EVERY_MS) return null;
       this.criticalAt = this.nowMs();
       return { max: free, priorityMin: 2 };
     }
-    const max = free - reserve;
     const criticalMax = Math.max(1, Math.floor(this.slots * CRITICAL_SHARE));
     // With so few slots half of them is all or nothing: the two take turns.
     this.normalsTurn = !this.normalsTurn && this.slots < SLOTS_TO_SHARE_MIN;
@@ -90,7 +94,7 @@ export class ClassBudgets {
 
   /** The claim for retries, or null when it is not their time. */
   planRetries(free: number): ClaimPlan | null {
-    const max = Math.min(free, this.retryRoom);
+    const max = Math.min(this.roomForOthers(free), this.retryRoom);
     const now = this.nowMs();
     if (max <= 0 || (this.firstsWait && now - this.retriesAt < RETRIES_EVERY_MS)) return null;
     this.retriesAt = now;
@@ -101,7 +105,7 @@ export class ClassBudgets {
   planLeftovers(free: number, firsts: ClaimPlan | null): ClaimPlan | null {
     if (firsts === null || free <= 0) return null;
     if (firsts.priorityMax === 1) return { max: free, priorityMin: 2 };
-    const max = free - this.reserve;
+    const max = this.roomForOthers(free);
     return firsts.priorityMin === 2 && max > 0 ? { max, priorityMin: 1, priorityMax: 1 } : null;
   }
 

@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Parking } from './parking.js';
+import { Parking, type ClaimedTicket } from './parking.js';
 
-const ticket = (endpointId: string, n: number) => ({
+const ticket = (endpointId: string, n: number): ClaimedTicket => ({
   deliveryId: `${endpointId}${n}`,
   endpointId,
   retryCount: 0,
-  retry: false,
+  of: 'normal',
   claimedAtMs: 0,
 });
 const lot = (perEndpointMax: number) => new Parking({ slots: 1000, perEndpointMax, perHostMax: 1000 });
@@ -80,7 +80,7 @@ describe('Parking', () => {
     const retries = many('a', 3).map((each) => ({
       ...each,
       deliveryId: `retry ${each.deliveryId}`,
-      retry: true,
+      of: 'retry' as const,
     }));
     parking.add(retries);
     expect(parking.takeStartable(10, 0)).toEqual([]);
@@ -90,6 +90,25 @@ describe('Parking', () => {
     expect(parking.takeStartable(10, 0).map((each) => each.deliveryId)).toEqual(['a0', 'a1']);
     expect(parking.takeStartable(10, 2).map((each) => each.deliveryId)).toEqual(['retry a0', 'retry a1']);
     expect(parking.size).toBe(1);
+  });
+
+  it('lets critical ones pass by others when only they have room, and claims more of them', () => {
+    const parking = lot(10);
+    const critical = { ...ticket('a', 9), deliveryId: 'critical a', of: 'critical' as const };
+    parking.add([...many('a', 2), { ...ticket('b', 0), of: 'retry' }]);
+    expect(parking.takeStartable(10, 10, 0)).toEqual([]);
+    // a has others here that wait for a slot of theirs: a critical one would not.
+    expect(parking.saturated()).toEqual(['a']);
+    expect(parking.saturatedForCritical()).toEqual([]);
+    parking.add([critical, { ...critical, deliveryId: 'another critical a' }]);
+    expect(parking.takeStartable(1, 10, 0)).toEqual([critical]);
+    expect(parking.saturatedForCritical()).toEqual(['a']);
+    expect(parking.takeStartable(10, 10, 1).map((each) => each.deliveryId)).toEqual([
+      'a0',
+      'another critical a',
+    ]);
+    expect(parking.takeStartable(10, 10, 10).map((each) => each.deliveryId)).toEqual(['a1', 'b0']);
+    expect(parking.size).toBe(0);
   });
 
   it('never gives a host more than it may have, whoever its endpoints belong to', () => {
@@ -165,11 +184,11 @@ describe('Parking', () => {
         let waiting = 0;
         for (const [at, each] of steps.entries()) {
           if (each.kind === 'add') {
-            parking.add([{ ...ticket(each.endpoint, at), retry: each.retry }]);
+            parking.add([{ ...ticket(each.endpoint, at), of: each.retry ? 'retry' : 'normal' }]);
             waiting++;
           } else if (each.kind === 'take') {
             const taken = parking.takeStartable(Math.min(each.n, parking.freeSlots), each.retries);
-            expect(taken.filter(({ retry }) => retry).length).toBeLessThanOrEqual(each.retries);
+            expect(taken.filter(({ of }) => of === 'retry').length).toBeLessThanOrEqual(each.retries);
             running.push(...taken);
             waiting -= taken.length;
           } else if (each.kind === 'putBack') {

@@ -1,8 +1,9 @@
 import type { Ticket } from '@app/queue';
+import type { TicketClass } from './class-budgets.js';
 
-/** A ticket of this worker, and whether it counts as a retry among its slots. */
+/** A ticket of this worker, and what it counts as among its slots. */
 export interface ClaimedTicket extends Ticket {
-  retry: boolean;
+  of: TicketClass;
   /** By the worker's clock, before it asked for it. */
   claimedAtMs: number;
 }
@@ -78,19 +79,26 @@ export class Parking {
     this.count++;
   }
 
-  /** Takes up to `max` tickets that may start, as many retries as there is room for, and counts them as under way, turn by turn. */
-  takeStartable(max: number, retriesMax: number = max): ClaimedTicket[] {
+  /**
+   * Takes up to `max` tickets that may start, of them at most `othersMax` that are not critical and as many retries as there is room for, and
+   * counts them as under way, turn by turn.
+   */
+  takeStartable(max: number, retriesMax: number = max, othersMax: number = max): ClaimedTicket[] {
     const taken: ClaimedTicket[] = [];
-    let retriesLeft = retriesMax;
+    let [retriesLeft, othersLeft] = [retriesMax, othersMax];
+    const hasRoom = ({ of }: ClaimedTicket): boolean =>
+      of === 'critical' || (othersLeft > 0 && (of === 'normal' || retriesLeft > 0));
     for (let progress = true; progress && taken.length < max;) {
       progress = false;
       for (const [endpointId, waiting] of this.parked) {
         if (taken.length >= max) break;
-        // First attempts pass by retries that have no room: else others' retries that hang would stop this endpoint whole.
-        const at = retriesLeft > 0 ? 0 : waiting.findIndex(isFirst);
-        if (at < 0 || !this.mayStart(endpointId)) continue;
+        if (!this.mayStart(endpointId)) continue;
+        // Those with room pass by those without: else others' retries that hang would stop this endpoint whole.
+        const at = waiting.findIndex(hasRoom);
+        if (at < 0) continue;
         const [ticket] = waiting.splice(at, 1);
-        if (ticket.retry) retriesLeft--;
+        if (ticket.of !== 'critical') othersLeft--;
+        if (ticket.of === 'retry') retriesLeft--;
         taken.push(ticket);
         this.count--;
         this.occupy(endpointId, 1);
@@ -138,12 +146,18 @@ export class Parking {
 
   /** Endpoints that could not start one more ticket now, or have first attempts here already. */
   saturated(): string[] {
-    const known = new Set([...this.parked.keys(), ...this.underWay.keys()]);
-    return [...known].filter((endpointId) => this.isSaturated(endpointId));
+    return this.known().filter((endpointId) => this.isSaturated(endpointId));
   }
 
   isSaturated(endpointId: string): boolean {
     return (this.parked.get(endpointId)?.some(isFirst) ?? false) || !this.mayStart(endpointId);
+  }
+
+  /** The same for critical ones: others that wait here, for a slot that they may take, are not in their way. */
+  saturatedForCritical(): string[] {
+    return this.known().filter(
+      (endpointId) => (this.parked.get(endpointId)?.some(isCritical) ?? false) || !this.mayStart(endpointId),
+    );
   }
 
   takeAll(): ClaimedTicket[] {
@@ -165,6 +179,10 @@ export class Parking {
       else this.parked.delete(endpointId);
     }
     return dropped;
+  }
+
+  private known(): string[] {
+    return [...new Set([...this.parked.keys(), ...this.underWay.keys()])];
   }
 
   private mayStart(endpointId: string): boolean {
@@ -199,7 +217,11 @@ export class Parking {
 }
 
 function isFirst(ticket: ClaimedTicket): boolean {
-  return !ticket.retry;
+  return ticket.of !== 'retry';
+}
+
+function isCritical(ticket: ClaimedTicket): boolean {
+  return ticket.of === 'critical';
 }
 
 function add(counts: Map<string, number>, key: string, by: number): void {

@@ -39,6 +39,8 @@ export interface PumpOptions {
 
 // Due retries announce themselves to nobody: they are found by asking, whatever ends meanwhile.
 const POLL_MS = 500;
+// As `ticketPriority` has it.
+const CLASS_OF: Readonly<Record<0 | 1 | 2, TicketClass>> = { 0: 'retry', 1: 'normal', 2: 'critical' };
 // A claim takes more of one endpoint than it has slots only up to this; the surplus is parked here.
 const CLAIM_MAX = 256;
 // With few free slots it pays to wait for more: one claim of forty costs what one of two does. Idle, nothing waits.
@@ -238,14 +240,14 @@ export class Pump {
   /** Answers whether there may be more of the kind. */
   private async claim(plan: ClaimPlan, except: string[]): Promise<boolean> {
     const max = Math.min(plan.max, CLAIM_MAX);
-    const retry = plan.priorityMax === 0;
     const claimedAtMs = this.clock.now().getTime();
-    const claimed = await this.queue.claim(max, except, plan);
-    const tickets = claimed.map(({ deliveryId, endpointId, retryCount }): ClaimedTicket => ({
+    const leftOut = plan.priorityMin === 2 ? this.parking.saturatedForCritical() : except;
+    const claimed = await this.queue.claim(max, leftOut, plan);
+    const tickets = claimed.map(({ deliveryId, endpointId, retryCount, priority }): ClaimedTicket => ({
       deliveryId,
       endpointId,
       retryCount,
-      retry,
+      of: CLASS_OF[priority],
       claimedAtMs,
     }));
     this.claims.add(tickets);
@@ -265,9 +267,11 @@ export class Pump {
   /** Takes free slots for parked tickets, and answers how many. Their rows are loaded while the next claim is already on its way. */
   private startParked(): number {
     if (!this.isAwake()) return 0;
-    const tickets = this.parking.takeStartable(this.freeSlots, this.budgets.retryRoom);
+    const free = this.freeSlots;
+    const { retryRoom } = this.budgets;
+    const tickets = this.parking.takeStartable(free, retryRoom, this.budgets.roomForOthers(free));
     if (tickets.length === 0) return 0;
-    for (const ticket of tickets) if (ticket.retry) this.budgets.start('retry');
+    for (const { of } of tickets) this.budgets.start(of);
     this.metrics.inFlight.set(this.running);
     void this.startAll(tickets);
     return tickets.length;
@@ -329,7 +333,7 @@ export class Pump {
       return 'done';
     }
     if (shares === 'window_grew') this.stir();
-    if (!this.retryBudget.allows(endpoint.id, ticket.retry, endpoint.retryBudgetPercent)) {
+    if (!this.retryBudget.allows(endpoint.id, ticket.of === 'retry', endpoint.retryBudgetPercent)) {
       this.end(ticket, delivery, endpoint, OVER_BUDGET);
       return 'done';
     }
@@ -376,7 +380,7 @@ export class Pump {
 
   private unstart(tickets: ClaimedTicket[]): void {
     this.parking.putBack(tickets);
-    for (const ticket of tickets) if (ticket.retry) this.budgets.end('retry');
+    for (const { of } of tickets) this.budgets.end(of);
     this.slotsFreed();
   }
 
@@ -397,7 +401,7 @@ export class Pump {
 
   private freeSlotOf(ticket: ClaimedTicket): void {
     this.parking.leave(ticket.endpointId);
-    if (ticket.retry) this.budgets.end('retry');
+    this.budgets.end(ticket.of);
     this.slotsFreed();
   }
 
@@ -429,10 +433,7 @@ export class Pump {
     delivery: DeliveryForAttempt,
     endpoint: EndpointForAttempt,
   ): Promise<void> {
-    // Retries are counted from their start on; of the others only the row says which are critical.
-    const counted: TicketClass | null = ticket.retry ? null : delivery.critical ? 'critical' : 'normal';
-    this.retryBudget.count(endpoint.id, ticket.retry, endpoint.retryBudgetPercent);
-    if (counted) this.budgets.start(counted);
+    this.retryBudget.count(endpoint.id, ticket.of === 'retry', endpoint.retryBudgetPercent);
     this.metrics.dueAgeSeconds.observe(
       Math.max(0, (this.clock.now().getTime() - delivery.dueAt!.getTime()) / 1000),
     );
@@ -443,7 +444,6 @@ export class Pump {
       this.logger.error({ err: error, delivery: delivery.id }, 'attempt.broken');
       outcome = BROKEN;
     }
-    if (counted) this.budgets.end(counted);
     this.end(ticket, delivery, endpoint, outcome);
   }
 

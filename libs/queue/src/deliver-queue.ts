@@ -10,6 +10,11 @@ export interface Ticket {
   retryCount: number;
 }
 
+/** As a claim answers it. */
+export interface TicketInHand extends Ticket {
+  priority: 0 | 1 | 2;
+}
+
 /** Which tickets a claim is for: see `ticketPriority` in domain. */
 export interface ClaimOf {
   priorityMin?: 0 | 1 | 2;
@@ -29,6 +34,7 @@ interface Job {
   id: string;
   retryCount: number;
   groupId: string;
+  priority: 0 | 1 | 2;
 }
 
 // The delivery row is the truth: a ticket whose group is not its endpoint is replaced by one that is right.
@@ -67,7 +73,7 @@ const CLAIM = `
   UPDATE pgboss.job SET state = 'active', started_on = pgboss.job_now(), heartbeat_on = pgboss.job_now(),
          retry_count = retry_count + (started_on IS NOT NULL)::int
    WHERE name = '${DELIVER_QUEUE}' AND id = ANY (ARRAY(SELECT id FROM next))
-  RETURNING id, group_id AS "groupId", retry_count AS "retryCount"`;
+  RETURNING id, group_id AS "groupId", retry_count AS "retryCount", priority`;
 const PRIORITY_LOWEST = 0;
 const PRIORITY_HIGHEST = 2;
 
@@ -158,7 +164,7 @@ export class DeliverQueue {
    * Claims up to `max` due tickets: those of the highest priority, and of them the longest waiting, none of the endpoints in
    * `except`. They are answered in no order.
    */
-  async claim(max: number, except: string[], of: ClaimOf = {}): Promise<Ticket[]> {
+  async claim(max: number, except: string[], of: ClaimOf = {}): Promise<TicketInHand[]> {
     const { priorityMin = PRIORITY_LOWEST, priorityMax = PRIORITY_HIGHEST } = of;
     const values = [max, except, priorityMin, priorityMax];
     const { rows: jobs } = await this.database.claims.query<Job>({
@@ -167,10 +173,11 @@ export class DeliverQueue {
       values,
     });
     // A job that is not ours to begin with must not break the statement that loads all others' rows.
-    return jobs.map(({ id, groupId, retryCount }) => ({
+    return jobs.map(({ id, groupId, retryCount, priority }) => ({
       deliveryId: id,
       endpointId: isUuid(groupId) ? groupId : NO_ENDPOINT,
       retryCount,
+      priority,
     }));
   }
 
