@@ -4,6 +4,7 @@
  */
 import { DELIVER_QUEUE } from '@app/contracts';
 import { fromPublicId, newId, systemRandom, toPublicId } from '@app/domain';
+import { DeliverQueue } from '@app/queue';
 import { afterAll, beforeEach, beforeAll, expect, it } from 'vitest';
 import { startApi, type ApiFixture } from './api-fixture.js';
 
@@ -28,7 +29,12 @@ beforeEach(async () => {
   const made = await call('POST', '/v1/subscribers/acme/endpoints', { url: 'http://127.0.0.1:8009/' });
   endpoint = fromPublicId('ep', made.body.id)!;
   base = `/v1/subscribers/${acme}/endpoints/${made.body.id}`;
+  await aWorkerWasSeen(0);
 });
+
+/** As its supervision of the queue leaves it, so many seconds ago. */
+const aWorkerWasSeen = (ago: number) =>
+  query(`UPDATE pgboss.queue SET monitor_claim_on = now() - $1 * interval '1 second'`, [ago]);
 
 /** A new delivery, by its public id and its uuid. */
 async function publish(): Promise<{ id: string; path: string; uuid: string }> {
@@ -128,6 +134,33 @@ async function insert(n: number, place: string, since: number, more: { critical?
   return ids;
 }
 
+it('one that is due while no worker runs, by the sign of life that workers give', async () => {
+  const { id, path, uuid } = await publish();
+  await query(`UPDATE deliveries SET due_at = due_at - interval '20 minutes' WHERE id = $1`, [uuid]);
+  await insert(2, 'queued', 3600);
+  await setLane('queued = 3');
+  expect(await explain(path)).toMatchObject({
+    answer: expect.stringMatching(
+      /no worker has taken it: 2 are before it .* see whether they have free slots/,
+    ),
+    waitsFor: { code: 'backlog', detail: { ahead: 2, queued: 3, workersSeenAt: expect.any(String) } },
+  });
+  await aWorkerWasSeen(600);
+  expect(await explain(path)).toMatchObject({
+    delivery: id,
+    answer: expect.stringMatching(
+      /since .* no worker has given a sign of life since .*: nothing is sent until one runs\. Then 2 are/,
+    ),
+    waitsFor: { code: 'worker', detail: { ahead: 2, ticket: 'unclaimed' } },
+    toSendNow: [],
+  });
+  const worker = new DeliverQueue(fixture.api.database, { supervise: true, on: () => undefined });
+  await worker.start();
+  const codes: string[] = [];
+  while (!codes.includes('backlog')) codes.push((await explain(path)).waitsFor.code);
+  await worker.stop();
+});
+
 it('one behind others that were promoted, and stand between those that are held: it does not say that none is before it', async () => {
   const { path, uuid: id } = await publish();
   const [, , promoted] = await insert(3, 'held', 3600);
@@ -146,7 +179,7 @@ it('one behind others that were promoted, and stand between those that are held:
   expect(overdue.waitsFor).toMatchObject({ code: 'backlog', detail: { ahead: 0, more: true, queued: 2 } });
   expect(overdue.waitsFor.detail.waitedSeconds).toBeGreaterThanOrEqual(1200);
   expect(overdue.answer).toMatch(
-    /no worker has taken it: others may be before it .* see whether workers run/,
+    /no worker has taken it: others may be before it .* see whether they have free slots/,
   );
 });
 
@@ -157,7 +190,7 @@ it('the only one of the queue, out of reach of both ends of what is held: it is 
   await promote(id, 1200);
   await setLane('queued = 1, held = 10');
   expect(await explain(pathOf(id))).toMatchObject({
-    answer: expect.stringMatching(/no worker has taken it: see whether workers run/),
+    answer: expect.stringMatching(/no worker has taken it: workers run: see whether they have free slots/),
     waitsFor: { code: 'worker', detail: { ticket: 'unclaimed' } },
   });
 });

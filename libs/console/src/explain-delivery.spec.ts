@@ -12,7 +12,7 @@ const OTHER = toPublicId('dlv', other);
 const RESEND = `/v1/deliveries/${toPublicId('dlv', id)}/resend`;
 const ENDPOINT = `/v1/subscribers/${toPublicId('sub', subscriberId)}/endpoints/${toPublicId('ep', endpointId)}`;
 
-/** Published a second ago, due, first in its lane. */
+/** Published a second ago, due, first in its lane; workers run. */
 const facts = (more: Partial<ExplainRow> = {}): ExplainRow => ({
   now: NOW,
   id,
@@ -47,6 +47,7 @@ const facts = (more: Partial<ExplainRow> = {}): ExplainRow => ({
   blocked: false,
   ahead: 0,
   unseen: 0,
+  workersSeenAt: at(-4),
   lastFailure: null,
   ...more,
 });
@@ -77,12 +78,52 @@ describe('a pending delivery waits for', () => {
   it.each<[string, Partial<ExplainRow>, string, Date | null, RegExp, string[]]>([
     ['a worker', {}, 'worker', null, /^It is due: the next free worker takes it\.$/, []],
     [
-      'a worker that is missing',
+      'a worker with a free slot',
       { dueAt: at(-90) },
       'worker',
       null,
-      /due since 2026-11-22T11:58:30.000Z and no worker/,
+      /due since 2026-11-22T11:58:30.000Z and no worker has taken it: workers run: see whether they have free slots\.$/,
       [],
+    ],
+    [
+      'a worker, while none runs',
+      { workersSeenAt: at(-31) },
+      'worker',
+      null,
+      /^It has been due since 2026-11-22T11:59:59.000Z, and no worker has given a sign of life since 2026-11-22T11:59:29.000Z: nothing is sent until one runs\.$/,
+      [],
+    ],
+    [
+      'a worker, before others, while none has ever run',
+      { ahead: 3, workersSeenAt: null },
+      'worker',
+      null,
+      /, and no worker has run yet: nothing is sent until one runs\. Then 3 are before it\.$/,
+      [],
+    ],
+    [
+      'a worker, whatever place it has, while none runs',
+      { place: 'held', ticket: 'none', ahead: 3, dueBecause: 'rate_limit', workersSeenAt: at(-90) },
+      'worker',
+      null,
+      /nothing is sent until one runs/,
+      [],
+    ],
+    [
+      'a worker other than the one that had it, while none runs',
+      { ticket: 'claimed', workersSeenAt: at(-90) },
+      'worker',
+      null,
+      /^The worker that had it in hand is gone, and no worker has given a sign of life/,
+      [],
+    ],
+    [
+      'its next try, though no worker runs',
+      { ...retry, workersSeenAt: null },
+      'due_time',
+      at(120),
+      /attempt 3/,
+      [RESEND],
     ],
     [
       'a ticket that was lost',
@@ -117,14 +158,22 @@ describe('a pending delivery waits for', () => {
       /when some have finished\.$/,
       [RESEND],
     ],
+    [
+      'those before it, or a worker with a free slot',
+      { ahead: 3, dueAt: at(-90) },
+      'backlog',
+      null,
+      /due since 2026-11-22T11:58:30.000Z and no worker has taken it: 3 are before it for the same endpoint; workers run: see whether they have free slots\.$/,
+      [],
+    ],
     ['others', { ahead: 3, unseen: 2 }, 'backlog', null, /and at least 3 are before it/, []],
     ['others that may be before it', { unseen: 2 }, 'backlog', null, /and others may be before it/, []],
     [
-      'others that may be before it, or a worker that is missing',
+      'others that may be before it, or a worker with a free slot',
       { unseen: 2, dueAt: at(-90) },
       'backlog',
       null,
-      /due since 2026-11-22T11:58:30.000Z and no worker has taken it: others may be before it .* see whether workers run/,
+      /due since 2026-11-22T11:58:30.000Z and no worker has taken it: others may be before it .* see whether they have free slots/,
       [],
     ],
     ['a place', { place: 'held', ticket: 'none', queued: 1 }, 'backlog', null, /one is before it/, [RESEND]],
@@ -369,6 +418,7 @@ it('has an answer for every state there is', () => {
     blocked: fc.boolean(),
     ahead: fc.constantFrom(0, 1, 1001),
     unseen: fc.constantFrom(0, 1),
+    workersSeenAt: maybe(at(-1), at(-100)),
     attempts: fc.nat(13),
     lastFailure: maybe(refused),
     gaveUp: maybe('permanent', 'too_old'),

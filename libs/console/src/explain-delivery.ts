@@ -6,6 +6,8 @@ import { circuitReason } from './lane-transition.js';
 
 // A worker that lives claims what is due within a second or two.
 const OVERDUE_MS = 30_000;
+// Seven of its signs are missing: by then another would have taken over what it had.
+const WORKERS_SILENT_MS = 30_000;
 
 interface Verdict {
   answer: string;
@@ -66,7 +68,8 @@ function failed(facts: ExplainRow): Verdict {
 function pending(facts: ExplainRow): Verdict {
   const { now, dueAt, place } = facts;
   if (dueAt === null || place === null) throw new Error(`Bug: pending delivery ${facts.id} is in no place`);
-  if (facts.ticket === 'claimed')
+  if (facts.ticket === 'claimed') {
+    if (workersAreSilent(facts)) return withoutWorkers(facts, dueAt);
     return waits(
       'in_flight',
       null,
@@ -74,6 +77,7 @@ function pending(facts: ExplainRow): Verdict {
       'A worker has it in hand right now: its outcome is a matter of seconds. Should that worker die, another takes it within half a minute.',
       [],
     );
+  }
   if (facts.stopped) return stopped(facts);
   if (facts.pausedAt)
     return waits(
@@ -91,6 +95,7 @@ function pending(facts: ExplainRow): Verdict {
     (place === 'held' || !facts.openUntil || dueAt <= facts.openUntil)
   )
     return circuit(facts);
+  if (dueAt <= now && workersAreSilent(facts)) return withoutWorkers(facts, dueAt);
   if (facts.dueBecause === 'rate_limit' && (place === 'held' || dueAt > now))
     return rateLimited(facts, dueAt);
   if (facts.dueBecause === 'retry_budget' && (place === 'held' || dueAt > now))
@@ -267,8 +272,8 @@ function later(facts: ExplainRow, dueAt: Date): Verdict {
 function backlog(facts: ExplainRow, dueAt: Date, ahead: number): Verdict {
   const { window, queued, place, unseen } = facts;
   const detail = { ...aheadDetail(ahead, unseen), queued, window };
-  // Whether it waits for others or for a worker that does not run, nobody can say: both are said.
-  if (ahead === 0 && isOverdue(facts, dueAt))
+  // Whether those before it are slow or the workers are full, nobody can say: both are said.
+  if (place !== 'held' && isOverdue(facts, dueAt))
     return waits(
       'backlog',
       null,
@@ -311,12 +316,36 @@ function nextInLine(facts: ExplainRow, dueAt: Date): Verdict {
   );
 }
 
+/** Nothing else matters before one runs. */
+function withoutWorkers(facts: ExplainRow, dueAt: Date): Verdict {
+  const { ahead, unseen, ticket, workersSeenAt } = facts;
+  const since =
+    workersSeenAt === null
+      ? 'no worker has run yet'
+      : `no worker has given a sign of life since ${iso(workersSeenAt)}`;
+  const others = ahead > 0 || unseen > 0 ? ` Then ${aheadText(ahead, unseen)} before it.` : '';
+  const taken =
+    ticket === 'claimed' ? 'The worker that had it in hand is gone' : `It has been due since ${iso(dueAt)}`;
+  return waits(
+    'worker',
+    null,
+    { ...aheadDetail(ahead, unseen), ...workerDetail(facts, dueAt) },
+    `${taken}, and ${since}: nothing is sent until one runs.${others}`,
+    [],
+  );
+}
+
+function workersAreSilent({ now, workersSeenAt }: ExplainRow): boolean {
+  return workersSeenAt === null || now.getTime() - workersSeenAt.getTime() > WORKERS_SILENT_MS;
+}
+
 function isOverdue({ now }: ExplainRow, dueAt: Date): boolean {
   return now.getTime() - dueAt.getTime() > OVERDUE_MS;
 }
 
-function workerDetail({ now, ticket }: ExplainRow, dueAt: Date): Record<string, unknown> {
-  return { dueAt, ticket, waitedSeconds: Math.floor((now.getTime() - dueAt.getTime()) / 1000) };
+function workerDetail({ now, ticket, workersSeenAt }: ExplainRow, dueAt: Date): Record<string, unknown> {
+  const waitedSeconds = Math.floor((now.getTime() - dueAt.getTime()) / 1000);
+  return { dueAt, ticket, waitedSeconds, workersSeenAt };
 }
 
 function overdueText(dueAt: Date): string {
@@ -410,7 +439,7 @@ function endpointPath({ subscriberId, endpointId }: ExplainRow): string {
   return `/v1/subscribers/${toPublicId('sub', subscriberId)}/endpoints/${toPublicId('ep', endpointId)}`;
 }
 
-const SEE_WORKERS = 'see whether workers run and have free slots';
+const SEE_WORKERS = 'workers run: see whether they have free slots';
 
 const STOPPED = {
   endpoint_disabled: 'Its endpoint is disabled',

@@ -7,7 +7,7 @@ export class WaitsForDto {
    * `circuit`: its endpoint failed so often that it is left alone for a while. `paused`: somebody paused the endpoint.
    * `unverified`: its endpoint has yet to prove that it wants events.
    * `rate_limit`, `budget`: the endpoint takes no more at the moment. `order`: those before it. `backlog`: others that are
-   * due for the same endpoint. `worker`: the next free worker.
+   * due for the same endpoint. `worker`: the next free worker, or that one runs at all.
    * @example "due_time"
    */
   code:

@@ -45,6 +45,8 @@ export interface ExplainRow {
   ahead: number;
   /** Others of its lane that are queued or due again, before it or after it: at least so many were not found within what is looked at. */
   unseen: number;
+  /** When a worker, any, last looked for claims that were lost, which each tries every four seconds. Null: none ever did. */
+  workersSeenAt: Date | null;
   lastFailure: { class: string; statusCode: number | null; detail: string | null; atMs: number } | null;
 }
 
@@ -117,6 +119,7 @@ export async function factsOfDelivery(
                  ELSE q.before
             END)::int AS ahead,
             CASE WHEN d.place = 'held' OR d.ordering_key IS NOT NULL THEN 0 ELSE greatest(l.queued - q.seen, 0) + q.cut::int END::int AS unseen,
+            (SELECT coalesce(w.monitor_claim_on, w.monitor_on) FROM pgboss.queue w WHERE w.name = ${queue}) AS "workersSeenAt",
             (SELECT json_build_object('class', a.failure, 'statusCode', a.status_code, 'detail', a.failure_detail,
                                       'atMs', floor(extract(epoch FROM a.finished_at) * 1000))
                FROM attempts a
