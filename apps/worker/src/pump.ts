@@ -11,7 +11,12 @@ import {
 import { DELIVERY_FAILED_TYPE } from '@app/contracts';
 import { toPublicId, type Clock } from '@app/domain';
 import type { Logger, Metrics } from '@app/observability';
-import type { DeliveryForAttempt, EndpointForAttempt, PumpRepository } from '@app/persistence';
+import {
+  Generations,
+  type DeliveryForAttempt,
+  type EndpointForAttempt,
+  type PumpRepository,
+} from '@app/persistence';
 import type { DeliverQueue } from '@app/queue';
 import { Claims } from './claims.js';
 import { ClassBudgets, type ClaimPlan, type TicketClass } from './class-budgets.js';
@@ -541,15 +546,15 @@ interface MaybeLoaded {
   endpoint: EndpointForAttempt | undefined;
 }
 
-// Parsing costs as much as a signature, and a worker sees the same few thousand again and again.
-const HOSTS_MAX = 10_000;
-const hosts = new Map<string, string>();
+// Parsing costs as much as a signature, and a worker sees the same few thousand again and again. As long as HttpSender keeps them.
+const HOSTS_GENERATION_MAX = 5000;
+const HOSTS_GENERATION_MS = 30_000;
+const hosts = new Generations<string>(HOSTS_GENERATION_MAX, HOSTS_GENERATION_MS);
 
 function hostOf(url: string): string {
   const known = hosts.get(url);
   if (known !== undefined) return known;
   const host = URL.parse(url)?.host ?? url;
-  if (hosts.size >= HOSTS_MAX) hosts.clear();
   hosts.set(url, host);
   return host;
 }

@@ -1,5 +1,5 @@
 import { manualClock, seededRandom, type OAuth2Auth } from '@app/domain';
-import { describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { AccessTokens } from './access-tokens.js';
 import type { SendRequest, SendResult } from './http/http-sender.js';
 
@@ -124,5 +124,57 @@ describe('a token', () => {
     expect(await get('ep', { ...AUTH, clientSecret: 'another' })).toBe('t3');
     expect(await get('other')).toBe('t2');
     expect(asked).toHaveLength(3);
+  });
+});
+
+describe('what nobody uses is let go', () => {
+  beforeEach(() => void vi.useFakeTimers());
+  afterEach(() => void vi.useRealTimers());
+
+  /** Both clocks: the one that tokens are judged by, and that of timers. */
+  function passing(from: ReturnType<typeof tokensFrom>) {
+    const pass = (ms: number): void => {
+      from.clock.advance(ms);
+      vi.advanceTimersByTime(ms);
+    };
+    const kept = (): string[] => [
+      ...(from.tokens as unknown as { entries: Map<string, object> }).entries.keys(),
+    ];
+    return { ...from, pass, kept };
+  }
+  const MINUTE = 60_000;
+
+  it('a token of which nobody asked for an hour, beside one that is used, which is fetched no more often for that', async () => {
+    const { asked, get, pass, kept } = passing(tokensFrom({ expiresIn: 86_400 }));
+    expect([await get('deleted'), await get('seldom')]).toEqual(['t1', 't2']);
+    for (let n = 0; n < 10; n++) {
+      pass(59 * MINUTE);
+      expect(await get('seldom')).toBe('t2');
+    }
+    expect(kept()).toEqual(['seldom']);
+    expect(asked).toHaveLength(2);
+  });
+
+  it('a token that has ended, at once, and nothing runs for none', async () => {
+    const { get, pass, kept } = passing(tokensFrom({ expiresIn: 300 }));
+    await get();
+    pass(299_000);
+    expect(kept()).toEqual(['ep']);
+    pass(31_000);
+    expect(kept()).toEqual([]);
+    expect(vi.getTimerCount()).toBe(0);
+    await get();
+    expect(kept()).toEqual(['ep']);
+  });
+
+  it('but never while it is fetched: who asks meanwhile waits for the same answer', async () => {
+    const { asked, state, get, pass, letGo } = passing(tokensFrom({ expiresIn: 3600 }));
+    state.holding = true;
+    const first = get('ep', AUTH, 5 * MINUTE);
+    pass(2 * MINUTE);
+    const second = get('ep', AUTH, 5 * MINUTE);
+    letGo();
+    expect(await Promise.all([first, second])).toEqual(['t1', 't1']);
+    expect(asked).toHaveLength(1);
   });
 });

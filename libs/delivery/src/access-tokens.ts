@@ -13,6 +13,7 @@ interface Entry {
   token: { readonly value: string; readonly expiresAtMs: number } | null;
   /** From then on another one is fetched beside the attempts that still use this one. */
   refreshAtMs: number;
+  usedAtMs: number;
   fetching: Promise<TokenAnswer> | null;
 }
 
@@ -32,15 +33,20 @@ const MARGIN_MS_MAX = 60_000;
 const REFRESH_AGAIN_MS = 5000;
 // Of a few hundred bytes each. The oldest goes first, and its endpoint fetches again.
 const ENTRIES_MAX = 10_000;
+// A token that has ended is let go, and one of an endpoint that asks for it no more: it may be deleted. Most tokens live for an
+// hour at most, so that hardly any is fetched again for that, however seldom its endpoint is sent to.
+const UNUSED_MS = 3_600_000;
+const SWEEP_EVERY_MS = 30_000;
 const TOKEN_LENGTH_MAX = 8192;
 
 /**
  * OAuth2 access tokens by client credentials: one per endpoint, in this process's memory only. Attempts that need one at
- * the same time share one request for it. A token is used until its end at most, and never by another endpoint, whose
+ * the same time share one request for it. A token is used until its end at most, kept no longer than it is used, and never by another endpoint, whose
  * settings may be the same but whose customer need not be.
  */
 export class AccessTokens {
   private readonly entries = new Map<string, Entry>();
+  private sweeping: NodeJS.Timeout | undefined;
 
   constructor(
     private readonly sender: TokenSender,
@@ -53,6 +59,7 @@ export class AccessTokens {
   async get(endpointId: string, auth: OAuth2Auth, waitMs: number): Promise<TokenAnswer> {
     const entry = this.entryOf(endpointId, auth);
     const nowMs = this.clock.now().getTime();
+    entry.usedAtMs = nowMs;
     if (entry.token === null || nowMs >= entry.token.expiresAtMs)
       return within(waitMs, this.fetched(entry, auth));
     if (nowMs >= entry.refreshAtMs) void this.fetched(entry, auth);
@@ -69,11 +76,27 @@ export class AccessTokens {
     const settings = createHash('sha256').update(JSON.stringify(auth)).digest('base64url');
     const known = this.entries.get(endpointId);
     if (known?.settings === settings) return known;
-    const entry: Entry = { settings, token: null, refreshAtMs: 0, fetching: null };
+    const entry: Entry = { settings, token: null, refreshAtMs: 0, usedAtMs: 0, fetching: null };
     this.entries.delete(endpointId);
     if (this.entries.size >= ENTRIES_MAX) this.entries.delete(this.entries.keys().next().value!);
     this.entries.set(endpointId, entry);
+    this.sweepLater();
     return entry;
+  }
+
+  /** By a timer: it also runs where nothing is sent any more. It keeps no process alive. */
+  private sweepLater(): void {
+    this.sweeping ??= setTimeout(() => this.sweep(), SWEEP_EVERY_MS).unref();
+  }
+
+  private sweep(): void {
+    this.sweeping = undefined;
+    const nowMs = this.clock.now().getTime();
+    for (const [endpointId, { token, usedAtMs, fetching }] of this.entries) {
+      const isOver = token === null || nowMs >= token.expiresAtMs || nowMs - usedAtMs >= UNUSED_MS;
+      if (isOver && fetching === null) this.entries.delete(endpointId);
+    }
+    if (this.entries.size > 0) this.sweepLater();
   }
 
   private fetched(entry: Entry, auth: OAuth2Auth): Promise<TokenAnswer> {

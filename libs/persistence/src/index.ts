@@ -47,6 +47,7 @@ export {
 export * from './entities/index.js';
 export { eventTypesRepository, type EventTypeRow, type VersionChange } from './event-types.repository.js';
 export { factsOfDelivery, type ExplainRow } from './explain.queries.js';
+export { Generations } from './generations.js';
 export {
   blockedKeys,
   laneHealth,

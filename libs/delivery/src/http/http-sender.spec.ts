@@ -1041,6 +1041,22 @@ describe('TLS', () => {
   });
 });
 
+it('what was made of a URL is let go when nothing is sent there any more: it may be a secret of its receiver', async () => {
+  const { url } = await httpServer((_request, response) => response.end());
+  const sender = senderWith();
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  cleanUps.push(() => vi.useRealTimers());
+  const { targets } = sender as unknown as {
+    targets: Record<'recent' | 'older', ReadonlyMap<string, object>>;
+  };
+  expect(await post(`${url}?key=secret`, { sender })).toMatchObject({ statusCode: 200 });
+  vi.advanceTimersByTime(30_000);
+  expect(await post(url, { sender })).toMatchObject({ statusCode: 200 });
+  expect([[...targets.recent.keys()], [...targets.older.keys()]]).toEqual([[url], [`${url}?key=secret`]]);
+  vi.advanceTimersByTime(60_000);
+  expect(targets).toMatchObject({ recent: new Map(), older: new Map() });
+});
+
 describe('shutting down', () => {
   it('destroy ends what is in flight as ours, and what comes later', async () => {
     const { url } = await tcp(() => {});
