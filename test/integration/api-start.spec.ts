@@ -3,7 +3,7 @@ import { createServer, connect, type Server, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { systemRandom } from '@app/domain';
 import { ensureAdminKey, hashKey } from '@app/endpoints';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { StartError } from '@app/persistence';
 import { createApi, type Api } from '../../apps/api/src/create-api.js';
 import { createTestDatabase } from '../support/database.js';
@@ -22,7 +22,8 @@ const ask = (api: Api, path: string, init: RequestInit = {}) =>
 
 /** Relays to the database until it is cut; mended, it relays again. */
 class Relay {
-  private readonly sockets = new Set<Socket>();
+  private readonly pairs = new Set<{ socket: Socket; onward: Socket }>();
+  private stalled = false;
   private server: Server | undefined;
   private port = 0;
   constructor(private readonly target: URL) {}
@@ -30,11 +31,13 @@ class Relay {
   async mend(): Promise<string> {
     this.server = createServer((socket) => {
       const onward = connect(Number(this.target.port), this.target.hostname);
-      for (const each of [socket, onward]) {
-        this.sockets.add(each);
-        each.on('error', () => undefined).on('close', () => (socket.destroy(), onward.destroy()));
-      }
-      socket.pipe(onward).pipe(socket);
+      const pair = { socket, onward };
+      this.pairs.add(pair);
+      for (const each of [socket, onward])
+        each
+          .on('error', () => undefined)
+          .on('close', () => (socket.destroy(), onward.destroy(), this.pairs.delete(pair)));
+      if (!this.stalled) socket.pipe(onward).pipe(socket);
     });
     await once(this.server.listen(this.port, '127.0.0.1'), 'listening');
     this.port = (this.server.address() as { port: number }).port;
@@ -43,10 +46,22 @@ class Relay {
     return url.href;
   }
 
+  /** Open, and nothing comes through: as behind a firewall that has forgotten us. */
+  stall(): void {
+    this.stalled = true;
+    for (const { socket, onward } of this.pairs) [socket, onward].forEach((each) => each.unpipe().pause());
+  }
+
+  /** It comes through, late. */
+  goOn(): void {
+    this.stalled = false;
+    for (const { socket, onward } of this.pairs) socket.pipe(onward).pipe(socket);
+  }
+
   async cut(): Promise<void> {
     const closed = once(this.server!, 'close');
     this.server!.close();
-    for (const socket of this.sockets) socket.destroy();
+    for (const { socket } of this.pairs) socket.destroy();
     await closed;
   }
 }
@@ -106,10 +121,19 @@ describe('start', () => {
   });
 });
 
-describe('a database that goes away', () => {
-  it('is 503 with Retry-After, and nothing else needs to be done when it is back', async () => {
-    const relay = new Relay(new URL(database.url));
-    const api = await createApi(configFor(await relay.mend()));
+describe('a database', () => {
+  let relay: Relay;
+  let api: Api;
+  beforeAll(async () => {
+    relay = new Relay(new URL(database.url));
+    api = await createApi(configFor(await relay.mend()));
+  });
+  afterAll(async () => {
+    await api.close();
+    await relay.cut();
+  });
+
+  it('that goes away is 503 with Retry-After, and nothing else needs to be done when it is back', async () => {
     const create = () => ask(api, '/v1/subscribers', { method: 'POST', body: '{"name":"x"}' });
     expect((await create()).status).toBe(201);
     await relay.cut();
@@ -126,8 +150,23 @@ describe('a database that goes away', () => {
     await relay.mend();
     expect((await create()).status).toBe(201);
     expect((await ask(api, '/health/ready')).status).toBe(200);
-    await api.close();
-    await relay.cut();
+  });
+
+  it('that hangs is told soon to whoever asks whether we are ready, and has one question to answer', async () => {
+    const asked = vi.spyOn(api.database, 'query');
+    relay.stall();
+    const startedMs = performance.now();
+    const answers = await Promise.all(Array.from({ length: 5 }, () => ask(api, '/health/ready')));
+    answers.push(await ask(api, '/health/ready'));
+    // It gives up on a question after 15 s.
+    expect(performance.now() - startedMs).toBeLessThan(10_000);
+    for (const answer of answers) {
+      expect(answer.status).toBe(503);
+      expect(await answer.json()).toMatchObject({ detail: 'Not ready: database, migrations, queue.' });
+    }
+    expect(asked).toHaveBeenCalledTimes(1);
+    relay.goOn();
+    while ((await ask(api, '/health/ready')).status !== 200);
   });
 });
 

@@ -16,7 +16,6 @@ import { Database } from '@app/persistence';
 import { DeliverQueue } from '@app/queue';
 import { Module, type DynamicModule, type Provider } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
-import { TerminusModule } from '@nestjs/terminus';
 import { AccessTokensController } from './access/access-tokens.controller.js';
 import { ApiKeysController } from './access/api-keys.controller.js';
 import { AuditController } from './access/audit.controller.js';
@@ -145,7 +144,6 @@ export class ApiModule {
   static forRoot(parts: ApiParts): DynamicModule {
     return {
       module: ApiModule,
-      imports: [TerminusModule.forRoot({ logger: false })],
       controllers: CONTROLLERS,
       providers: [
         { provide: CONFIG, useValue: parts.config },

@@ -8,6 +8,7 @@ import { HEALTH_CONNECTIONS_MAX, HEALTH_REQUESTS_MAX, serveHealth } from './serv
 let server: Awaited<ReturnType<typeof serveHealth>>;
 afterEach(() => server.close());
 
+const PATIENT = { headersMs: 60_000, requestMs: 60_000, keepAliveMs: 60_000, stillMs: 60_000 };
 const metrics = new Metrics();
 let isUp = true;
 const database = {
@@ -64,6 +65,27 @@ it('has no other route, and nothing of an answer is for a browser', async () => 
       'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
     });
   }
+});
+
+it('says soon that it is not ready when the database does not answer, and asks it nothing more meanwhile', async () => {
+  let queries = 0;
+  let answer = Promise.withResolvers<never[]>();
+  const hangs = { query: () => (queries++, answer.promise) };
+  const times = { ...PATIENT, databaseMs: 50 };
+  server = await serveHealth(hangs, metrics, new ScraperKey(null), { host: '127.0.0.1', port: 0 }, times);
+  const ask = async () => {
+    const answered = await fetch(`http://127.0.0.1:${server.port}/health/ready`);
+    return [answered.status, await answered.json()];
+  };
+  const notReady = [503, { status: 'error', database: 'down' }];
+  expect(await Promise.all([ask(), ask(), ask()])).toEqual([notReady, notReady, notReady]);
+  expect(await ask()).toEqual(notReady);
+  expect(queries).toBe(1);
+  answer.resolve([]);
+  answer = Promise.withResolvers();
+  answer.resolve([]);
+  expect(await ask()).toEqual([200, { status: 'ok', database: 'up' }]);
+  expect(queries).toBe(2);
 });
 
 it('says so when its port is taken', async () => {
@@ -127,7 +149,8 @@ it('ends nobody whose answer is on its way; with as many of those as may be, the
   const answered = Promise.withResolvers<never[]>();
   let queries = 0;
   const slow = { query: () => (queries++, answered.promise) };
-  server = await serveHealth(slow, metrics, new ScraperKey(null), { host: '127.0.0.1', port: 0 });
+  const times = { ...PATIENT, databaseMs: 600_000 };
+  server = await serveHealth(slow, metrics, new ScraperKey(null), { host: '127.0.0.1', port: 0 }, times);
   // The answer to the first says that the second is known.
   const questions = ['live', 'ready']
     .map((what) => `GET /health/${what} HTTP/1.1\r\nhost: a\r\n\r\n`)

@@ -7,7 +7,7 @@ import {
   REQUEST_SECONDS_MAX,
   type ErrorCode,
 } from '@app/contracts';
-import type { Metrics, ScraperKey } from '@app/observability';
+import { SharedQuestion, type Metrics, type ScraperKey } from '@app/observability';
 import type { Database } from '@app/persistence';
 
 // An orchestrator, a scraper or two, somebody who looks: a tenth of it. What forgets its connections must not take the worker's
@@ -23,6 +23,8 @@ export interface HealthTimes {
   keepAliveMs: number;
   /** For an answer of which nothing moves: it waits for the database, or is not read. */
   stillMs: number;
+  /** For the database to say something; SharedQuestion's own when absent. */
+  databaseMs?: number;
 }
 
 const TIMES: HealthTimes = {
@@ -39,6 +41,9 @@ interface Answer {
   type: string;
   text: string;
 }
+
+const READY = json(200, { status: 'ok', database: 'up' });
+const NOT_READY = json(503, { status: 'error', database: 'down' });
 
 /**
  * For the orchestrator and the scraper; it tells nothing about any customer. Node's own server, because Nest and Fastify for
@@ -62,7 +67,16 @@ export async function serveHealth(
   server.timeout = times.stillMs;
   server.maxRequestsPerSocket = HEALTH_REQUESTS_MAX;
   boundConnections(server, HEALTH_CONNECTIONS_MAX);
-  let beingAsked: Promise<Answer> | null = null;
+  // Its connections are for deliveries.
+  const readiness = new SharedQuestion(
+    () =>
+      database.query('SELECT 1 FROM pgboss.queue LIMIT 1').then(
+        () => READY,
+        () => NOT_READY,
+      ),
+    () => NOT_READY,
+    times.databaseMs,
+  );
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { status, type, text } = await answerTo(request).catch(() => problem('internal_error'));
@@ -82,21 +96,13 @@ export async function serveHealth(
       case '/health/live':
         return json(200, { status: 'ok' });
       case '/health/ready':
-        return (beingAsked ??= readiness().finally(() => (beingAsked = null)));
+        return readiness.ask();
       case '/metrics':
         if (key.isSet && !key.isIn(headers)) return problem('unauthenticated');
         return { status: 200, type: metrics.registry.contentType, text: await metrics.registry.metrics() };
       default:
         return problem('not_found');
     }
-  }
-
-  /** One question to the database for all who ask meanwhile: its connections are for deliveries. */
-  function readiness(): Promise<Answer> {
-    return database.query('SELECT 1 FROM pgboss.queue LIMIT 1').then(
-      () => json(200, { status: 'ok', database: 'up' }),
-      () => json(503, { status: 'error', database: 'down' }),
-    );
   }
 
   await new Promise<void>((resolve, reject) => {

@@ -1,3 +1,4 @@
 export { createLogger, type Logger } from './logger.js';
 export { Metrics } from './metrics.js';
 export { ScraperKey } from './scraper-key.js';
+export { SharedQuestion } from './shared-question.js';

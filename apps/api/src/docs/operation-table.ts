@@ -650,7 +650,8 @@ Answer 2xx within its \`timeoutSeconds\`; the headers and the signature are desc
   'health.ready': {
     id: 'getReadiness',
     answer: 'The process can serve.',
-    about: 'Looks at the database, its migrations and the queue.',
+    about:
+      'Looks at the database, its migrations and the queue. What has not answered within two seconds counts as down, so that a 503 comes before a balancer gives up.',
   },
   'metrics.show': {
     id: 'getMetrics',

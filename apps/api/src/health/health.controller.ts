@@ -23,7 +23,7 @@ export class HealthController {
   @ApiProblems('unavailable')
   async ready(): Promise<ReadyDto> {
     const checks = await this.readiness.check();
-    const down = Object.keys(checks).filter((name) => checks[name] !== 'up');
+    const down = Object.entries(checks).flatMap(([name, state]) => (state === 'up' ? [] : [name]));
     if (down.length > 0)
       throw new Problem('unavailable', `Not ready: ${down.join(', ')}.`, { retryAfterSeconds: 5 });
     return { status: 'up', checks };

@@ -1,52 +1,42 @@
 import { DELIVER_QUEUE } from '@app/contracts';
+import { SharedQuestion } from '@app/observability';
 import { Database, pendingMigrations } from '@app/persistence';
 import { Injectable } from '@nestjs/common';
-import { HealthCheckService, HealthIndicatorService, type HealthIndicatorResult } from '@nestjs/terminus';
 
-// A probe that hangs is a probe that failed; balancers ask every few seconds.
-const TIMEOUT_MS = 2_000;
+type Checks = Record<'database' | 'migrations' | 'queue', 'up' | 'down'>;
 
 /** Whether this process can serve: the database answers, its schema is ours, the queue is there. */
 @Injectable()
 export class Readiness {
-  constructor(
-    private readonly health: HealthCheckService,
-    private readonly indicators: HealthIndicatorService,
-    private readonly database: Database,
-  ) {}
+  private readonly shared = new SharedQuestion(
+    () => this.askAll(),
+    () => ({ ...this.checks }),
+  );
+  private checks = allDown();
 
-  /** The state of each check. Says nothing of causes: who may ask is anybody. */
-  async check(): Promise<Record<string, 'up' | 'down'>> {
-    const answer = await this.health
-      .check([
-        () => this.attempt('database', () => this.database.query('SELECT 1')),
-        () => this.attempt('migrations', () => this.migrationsAreDone()),
-        () => this.attempt('queue', () => this.queueIsThere()),
-      ])
-      .then(
-        (result) => result.details,
-        (error: { getResponse?(): unknown }) =>
-          (error.getResponse?.() as { details?: unknown } | undefined)?.details,
-      );
-    if (!answer) throw new Error('Bug: terminus answered without details');
-    const details = Object.entries(answer as Record<string, { status: string }>);
-    return Object.fromEntries(details.map(([name, { status }]) => [name, status === 'up' ? 'up' : 'down']));
+  constructor(private readonly database: Database) {}
+
+  /** The state of each check, of which those are down that did not answer soon. Says nothing of causes: who may ask is anybody. */
+  check(): Promise<Checks> {
+    return this.shared.ask();
   }
 
-  private async attempt(name: string, work: () => Promise<unknown>): Promise<HealthIndicatorResult> {
-    return this.indicators
-      .check(name)
-      .attempt(async () => void (await work()))
-      .withTimeout(TIMEOUT_MS);
+  /** One after the other, on one connection: what stops one stops those behind it. */
+  private async askAll(): Promise<Checks> {
+    const checks = (this.checks = allDown());
+    try {
+      await this.database.query('SELECT 1');
+      checks.database = 'up';
+      if ((await pendingMigrations(this.database)).length === 0) checks.migrations = 'up';
+      const rows = await this.database.query('SELECT 1 FROM pgboss.queue WHERE name = $1', [DELIVER_QUEUE]);
+      if (rows.length > 0) checks.queue = 'up';
+    } catch {
+      // What has not answered is down.
+    }
+    return checks;
   }
+}
 
-  private async migrationsAreDone(): Promise<void> {
-    const pending = await pendingMigrations(this.database);
-    if (pending.length > 0) throw new Error(`pending: ${pending.join(', ')}`);
-  }
-
-  private async queueIsThere(): Promise<void> {
-    const rows = await this.database.query('SELECT 1 FROM pgboss.queue WHERE name = $1', [DELIVER_QUEUE]);
-    if (rows.length === 0) throw new Error('the queue does not exist');
-  }
+function allDown(): Checks {
+  return { database: 'down', migrations: 'down', queue: 'down' };
 }
