@@ -79,6 +79,23 @@ INSERT INTO ordering_keys AS k (endpoint_id, subscriber_id, key)
   SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS n (endpoint_id, subscriber_id, key) ORDER BY 1, 3
   ON CONFLICT (endpoint_id, key, subscriber_id) DO UPDATE SET changed_at = k.changed_at;
 
+-- idempotency_lock
+SELECT pg_try_advisory_xact_lock(hashtextextended(k, 20)) AS locked
+  FROM unnest($1::text[]) WITH ORDINALITY AS c (k, at) ORDER BY at;
+
+-- idempotency_find
+SELECT i.scope, i.key, i.fingerprint, i.status_code, i.response, i.response_sealed, i.sealed_for, y.kek_id, y.wrapped
+  FROM idempotency_keys i JOIN unnest($1::text[], $2::text[]) AS c (scope, key) USING (scope, key)
+  LEFT JOIN data_keys y ON y.subscriber_id = i.sealed_for
+  WHERE i.created_at > now() - make_interval(hours => $3);
+
+-- idempotency_store
+INSERT INTO idempotency_keys (scope, key, fingerprint, status_code, response, response_sealed, sealed_for)
+  SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::smallint[], $5::text[], $6::bytea[], $7::uuid[])
+  ON CONFLICT (scope, key) DO UPDATE SET fingerprint = excluded.fingerprint,
+  status_code = excluded.status_code, response = excluded.response, response_sealed = excluded.response_sealed,
+  sealed_for = excluded.sealed_for, created_at = now();
+
 -- request_windows_take
 INSERT INTO request_windows AS w (name, used, ends_at)
   SELECT name, n, now() + make_interval(secs => $3) FROM unnest($1::text[], $2::int[]) AS asked (name, n)

@@ -184,17 +184,18 @@ export class AcceptEvents {
   }
 
   private async acceptGroup(tx: Tx, requests: AcceptRequest[]): Promise<(AcceptAnswer | Problem)[]> {
-    const answers = await this.claimKeys(tx, requests);
+    // Side by side: what a repeated request names is read for nothing, and nobody waits for two answers one after the other.
+    const [answers, known] = await Promise.all([
+      this.claimKeys(tx, requests),
+      this.readCatalogue(tx, acceptable(requests)),
+    ]);
     const fresh = requests.filter((_, at) => answers[at] === undefined);
     const events = fresh.flatMap((request) =>
       request.events.map((event) => ({ event, scope: request.scope })),
     );
 
     const now = this.clock.now();
-    const catalogue = await this.readCatalogue(
-      tx,
-      events.flatMap(({ event }) => (event instanceof Problem ? [] : [event])),
-    );
+    const catalogue = await this.withNewTypes(tx, known, acceptable(fresh));
     const plans = events.map(({ event, scope }) => {
       if (event instanceof Problem) return event;
       return planEvent(event, visibleTo(scope, catalogue), now, this.random);
@@ -259,28 +260,29 @@ export class AcceptEvents {
     for (const { subscriber } of events)
       if ('id' in subscriber) ids.add(subscriber.id);
       else externalIds.add(subscriber.externalId);
-    const names = [...new Set(events.map((event) => event.type))];
-    const [subscribers, known] = await Promise.all([
+    const [subscribers, versions] = await Promise.all([
       acceptRepository.resolveSubscribers(tx, [...ids], [...externalIds]),
-      acceptRepository.resolveEventTypes(tx, names),
+      acceptRepository.resolveEventTypes(tx, namesOf(events)),
     ]);
-    let versions = known;
-    if (this.options.autoCreateEventTypes) {
-      const missing = events
-        .filter(
-          (event) =>
-            !event.testOf &&
-            !event.notice &&
-            !event.type.startsWith(RESERVED_PREFIX) &&
-            !versions.get(event.type)?.includes(event.version ?? versions.get(event.type)?.[0] ?? ''),
-        )
-        .map((event) => ({ name: event.type, version: event.version ?? '1' }));
-      if (missing.length > 0) {
-        await acceptRepository.createEventTypes(tx, missing);
-        versions = await acceptRepository.resolveEventTypes(tx, names);
-      }
-    }
     return { subscribers, versions };
+  }
+
+  /** The same catalogue, with the types and versions that these events name and nobody has registered, where they may be. */
+  private async withNewTypes(tx: Tx, catalogue: Catalogue, events: AcceptableEvent[]): Promise<Catalogue> {
+    if (!this.options.autoCreateEventTypes) return catalogue;
+    const { subscribers, versions } = catalogue;
+    const missing = events
+      .filter(
+        (event) =>
+          !event.testOf &&
+          !event.notice &&
+          !event.type.startsWith(RESERVED_PREFIX) &&
+          !versions.get(event.type)?.includes(event.version ?? versions.get(event.type)?.[0] ?? ''),
+      )
+      .map((event) => ({ name: event.type, version: event.version ?? '1' }));
+    if (missing.length === 0) return catalogue;
+    await acceptRepository.createEventTypes(tx, missing);
+    return { subscribers, versions: await acceptRepository.resolveEventTypes(tx, namesOf(events)) };
   }
 
   /** Results of events that carry an id already taken, in this group or before: the first one's answer, or a refusal. */
@@ -347,6 +349,18 @@ export class AcceptEvents {
     }
     await tx.commitWith(works);
   }
+}
+
+function acceptable(requests: readonly AcceptRequest[]): AcceptableEvent[] {
+  return requests.flatMap(({ events }) => events.filter((event) => isAcceptable(event)));
+}
+
+function isAcceptable(event: AcceptableEvent | Problem): event is AcceptableEvent {
+  return !(event instanceof Problem);
+}
+
+function namesOf(events: readonly AcceptableEvent[]): string[] {
+  return [...new Set(events.map((event) => event.type))];
 }
 
 /** The ordering keys that get something new, each once and in one order: two groups never wait in a circle. */

@@ -27,12 +27,14 @@ export type ClaimResult = 'fresh' | 'in_use' | 'reused' | 'destroyed' | StoredAn
  */
 export const idempotencyRepository = {
   async claim(tx: Tx, claims: IdempotencyClaim[]): Promise<ClaimResult[]> {
-    const locks = await tx.query<{ locked: boolean }>(
+    // Sent together: the second sees what was committed when the first had its locks.
+    const locking = tx.prepared<{ locked: boolean }>(
+      'idempotency_lock',
       `SELECT pg_try_advisory_xact_lock(hashtextextended(k, 20)) AS locked
          FROM unnest($1::text[]) WITH ORDINALITY AS c (k, at) ORDER BY at`,
       [claims.map((claim) => `${claim.scope} ${claim.key}`)],
     );
-    const stored = await tx.query<{
+    const finding = tx.prepared<{
       scope: string;
       key: string;
       fingerprint: Buffer;
@@ -43,12 +45,14 @@ export const idempotencyRepository = {
       kek_id: string | null;
       wrapped: Buffer;
     }>(
+      'idempotency_find',
       `SELECT i.scope, i.key, i.fingerprint, i.status_code, i.response, i.response_sealed, i.sealed_for, y.kek_id, y.wrapped
          FROM idempotency_keys i JOIN unnest($1::text[], $2::text[]) AS c (scope, key) USING (scope, key)
          LEFT JOIN data_keys y ON y.subscriber_id = i.sealed_for
         WHERE i.created_at > now() - make_interval(hours => $3)`,
       [claims.map((claim) => claim.scope), claims.map((claim) => claim.key), IDEMPOTENCY_HOURS],
     );
+    const [locks, stored] = await Promise.all([locking, finding]);
     const byKey = new Map(stored.map((row) => [`${row.scope} ${row.key}`, row]));
     return claims.map((claim, at) => {
       if (!locks[at].locked) return 'in_use';
@@ -68,7 +72,8 @@ export const idempotencyRepository = {
 
   /** With `sealWith` the answer is stored sealed: it may show a secret. */
   async store(tx: Tx, answers: (IdempotencyClaim & StoredAnswer & { sealWith?: DataKey })[]): Promise<void> {
-    await tx.query(
+    await tx.prepared(
+      'idempotency_store',
       `INSERT INTO idempotency_keys (scope, key, fingerprint, status_code, response, response_sealed, sealed_for)
        SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::smallint[], $5::text[], $6::bytea[], $7::uuid[])
        ON CONFLICT (scope, key) DO UPDATE SET fingerprint = excluded.fingerprint,

@@ -1,5 +1,6 @@
 import { acceptRepository } from './accept.repository.js';
 import type { Tx } from './database.js';
+import { idempotencyRepository } from './idempotency.repository.js';
 import { laneStateRepository } from './lane-state.repository.js';
 import { orderingRepository } from './ordering.repository.js';
 import { PumpRepository } from './pump.repository.js';
@@ -18,6 +19,8 @@ export const rehearseAccepting: Rehearsal = (tx) => [
   acceptRepository.resolveEventTypes(tx, []),
   acceptRepository.insert(tx, [], [], null),
   orderingRepository.enter(tx, []),
+  idempotencyRepository.claim(tx, []),
+  idempotencyRepository.store(tx, []),
   requestLimitsRepository.take(tx, [], [], 1),
 ];
 
