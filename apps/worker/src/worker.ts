@@ -13,7 +13,7 @@ import {
   RecordOutcomes,
 } from '@app/delivery';
 import { systemClock, systemRandom } from '@app/domain';
-import type { Logger, Metrics } from '@app/observability';
+import { Maintenance, type Logger, type Metrics } from '@app/observability';
 import {
   accessTokensRepository,
   ApiKeysRepository,
@@ -34,7 +34,6 @@ import {
 import { DeliverQueue, DueListener } from '@app/queue';
 import { ReplayRunner } from '@app/console';
 import { AcceptEvents, PublishNotices } from '@app/ingest';
-import { Maintenance } from './maintenance.js';
 import { Pump } from './pump.js';
 
 // What is under way may finish; the rest of the 20 seconds is for writing it down.

@@ -1,20 +1,11 @@
 import { seededRandom } from '@app/domain';
-import { createLogger, Metrics } from '@app/observability';
 import { expect, it, vi } from 'vitest';
+import { stillTime } from '../../../test/support/still-time.js';
+import { createLogger } from './logger.js';
 import { Maintenance, type MaintenanceLoop } from './maintenance.js';
+import { Metrics } from './metrics.js';
 
 const logger = createLogger({ level: 'silent', process: 'test' });
-
-/** Time that stands still until it is moved: what waits, and for how long. */
-function stillTime() {
-  const waiting: { ms: number; go: () => void }[] = [];
-  const wait = (ms: number, signal: AbortSignal): Promise<void> =>
-    new Promise((resolve, reject) => {
-      waiting.push({ ms, go: resolve });
-      signal.addEventListener('abort', () => reject(new Error('stopped')));
-    });
-  return { waiting, wait };
-}
 
 function started(loops: Pick<MaintenanceLoop, 'everyMs' | 'atOnce'>[], random = seededRandom(1)) {
   const time = stillTime();

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Random } from '@app/domain';
-import type { Logger, Metrics } from '@app/observability';
+import type { Logger } from './logger.js';
+import type { Metrics } from './metrics.js';
 
 const AGAIN_AFTER_MS = 5000;
 const FAILURES_COUNTED_MAX = 10;
@@ -19,7 +20,8 @@ export interface MaintenanceLoop {
   runOnce: () => Promise<number>;
 }
 
-type Wait = (ms: number, signal: AbortSignal) => Promise<unknown>;
+/** Until so much time has passed; rejects when the signal comes first. */
+export type Wait = (ms: number, signal: AbortSignal) => Promise<unknown>;
 
 /**
  * Runs each loop by itself until stopped. A round that changed something is followed by the next at once, so a
