@@ -1,7 +1,7 @@
 /**
  * Promise: a retry is sent within about a second of its due time, though nobody announces it.
  *
- *   0 s        20 deliveries, each failed once by the receiver, four of each endpoint (five would open its circuit); their retries are due 2.5 to 7.5 s later; nothing else happens,
+ *   0 s        20 deliveries, each failed once by the receiver, four of each endpoint (five would open its circuit); their retries are due 1.5 to 4.5 s later; nothing else happens,
  *              so no NOTIFY wakes the pump: it finds them by polling
  *   due + 1 s  each has arrived, and none before it was due
  */
@@ -13,6 +13,7 @@ import { deliveryOf, openTables, publishMany, quantile, tell, type Tables } from
 
 const ENDPOINTS = 5;
 const EVENTS = 4;
+const RETRY = { type: 'fixed', delaySeconds: 3, jitter: 'proportional' };
 const DELIVERIES = ENDPOINTS * EVENTS;
 
 let posthorn: Posthorn;
@@ -34,7 +35,10 @@ it('a retry is sent within a second of its due time, by polling alone', async ()
   await client.createSubscriber({ name: 'c', externalId: 'c' });
   await client.createEventType('thing.happened');
   for (let i = 0; i < ENDPOINTS; i++)
-    await client.createEndpoint('c', { url: receiver.url(`/fail-first/1/${i}`) });
+    await client.createEndpoint('c', {
+      url: receiver.url(`/fail-first/1/${i}`),
+      retryPolicy: RETRY,
+    });
   await publishMany(client, 'c', EVENTS);
   await tables.until(
     `SELECT count(*) FILTER (WHERE place = 'waiting') = ${DELIVERIES} AS ok FROM deliveries`,

@@ -7,7 +7,7 @@
  *   after  no request later than 1 s; all that is not delivered is cancelled; enabled, one of them is resent
  */
 import { setInterval as every } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startPosthorn, type Posthorn } from '../support/processes.js';
 import { startReceiver, type Receiver } from '../support/receiver/receiver.js';
 import { expectDoctorClean, openTables, tell, type Tables } from './e2e-fixture.js';
@@ -25,14 +25,14 @@ beforeAll(async () => {
   ]);
   tables = openTables(posthorn.databaseUrl);
 });
-afterEach(() => receiver.reset());
 afterAll(async () => {
   await tables.close();
   await posthorn.stop();
   await receiver.stop();
 });
 
-describe('no request follows', () => {
+// Side by side: each has a customer, an endpoint and a path of its own.
+describe.concurrent('no request follows', () => {
   it('disabling; the backlog is cancelled, and can be resent after enabling', async () => {
     const path = await flowAndStop('disabled', (endpoint) =>
       posthorn.client.post(`${endpoint}/disable`, { reason: 'it is on fire' }),
@@ -43,9 +43,10 @@ describe('no request follows', () => {
     const [delivery] = await posthorn.client.all(
       '/v1/deliveries?status=cancelled&subscriber=disabled&limit=250',
     );
-    const before = (await receiver.journal()).length;
+    const filter = { path: pathOf('disabled') };
+    const before = (await receiver.journal(filter)).length;
     await posthorn.client.resend(delivery.id);
-    await receiver.waitFor(before + 1);
+    await receiver.waitFor(before + 1, { filter });
     await tables.until(
       `SELECT count(*) FILTER (WHERE trigger = 'resend' AND status = 'delivered') = 1 AS ok FROM deliveries`,
     );
@@ -69,11 +70,13 @@ describe('no request follows', () => {
   }, 30_000);
 });
 
+const pathOf = (name: string): string => `/slow/300/${name}`;
+
 /** Answers the endpoint's path. */
 async function flowAndStop(name: string, stop: (endpoint: string) => Promise<unknown>): Promise<string> {
   const { client } = posthorn;
   await client.createSubscriber({ name, externalId: name });
-  const { id } = await client.createEndpoint(name, { url: receiver.url('/slow/300') });
+  const { id } = await client.createEndpoint(name, { url: receiver.url(pathOf(name)) });
   const endpoint = `/v1/subscribers/${name}/endpoints/${id}`;
   const answers: Promise<unknown>[] = [];
   let stopped: Promise<number> | undefined;
@@ -91,7 +94,7 @@ async function flowAndStop(name: string, stop: (endpoint: string) => Promise<unk
       WHERE s.external_id = $1 AND d.status = 'pending'`,
     [name],
   );
-  const journal = await receiver.journal();
+  const journal = await receiver.journal({ path: pathOf(name) });
   const lastMs = Math.max(...journal.map((entry) => entry.epochMs)) - stoppedAt;
   tell(`requests to an endpoint after ${name}`, { lastMs, requests: journal.length });
   expect(journal.length).toBeGreaterThan(8);

@@ -95,7 +95,8 @@ async function untilDelivered({ endpointId }: Limited, count: number): Promise<v
   throw new Error(`never delivered ${count}`);
 }
 
-describe('three workers on one endpoint keep', () => {
+// Side by side: each has an endpoint of its own, and three seconds that are mostly waiting.
+describe.concurrent('three workers on one endpoint keep', () => {
   it('a leaky bucket, evenly spaced', async () => {
     const endpoint = await limited({ algorithm: 'leaky_bucket', limit: 50, per: 1 });
     await publish(endpoint, 150);
