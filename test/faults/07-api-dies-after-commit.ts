@@ -7,12 +7,10 @@ export const row: FaultRow = {
   quick: true,
   async run(context) {
     const receiver = await context.startReceiver();
-    const first = await context.startApi();
+    let api = await context.startApi({ failpoint: 'in-commit:5' });
     await context.subscribe([receiver.url('/ok')]);
     const worker = await context.startWorker();
-    await context.kill(first);
-    const env = { PORT: String(first.port) };
-    let api = await context.startApi({ env, failpoint: 'in-commit:5' });
+    const env = { PORT: String(api.port) };
     const publishers = context.startPublishers({ publishers: 4 });
     const failpoints = ['after-commit:10'];
     for (const failpoint of [...failpoints, null]) {
