@@ -8,7 +8,8 @@ const DELAYS_SECONDS = [1, 2];
 export const row: FaultRow = {
   row: 23,
   name: 'receiver-refuses',
-  quick: true,
+  // The class is http-sender.spec.ts's, the schedule and who comes back in time due-retries-are-on-time.e2e.ts's.
+  quick: false,
   async run(context) {
     const [deadPort, sleepingPort] = [await freePort(), await freePort()];
     const endpoint = { retryPolicy: { type: 'schedule', delaysSeconds: DELAYS_SECONDS, jitter: 'none' } };

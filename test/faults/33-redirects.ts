@@ -6,7 +6,8 @@ import type { FaultRow } from './fault-row.js';
 export const row: FaultRow = {
   row: 33,
   name: 'redirects',
-  quick: true,
+  // That none is followed is http-sender.spec.ts's, that it is for good retry-classes.spec.ts's.
+  quick: false,
   async run(context) {
     const inner = await startHostileServer(context, { behaviours: { fine } });
     const innerTls = await startHostileServer(context, { onConnection: (socket) => socket.destroy() });

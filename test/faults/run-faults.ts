@@ -17,7 +17,7 @@ export async function everyQuickRow(part: 'alone' | 'rest'): Promise<void> {
 /** `npm run faults -- …` to its end. */
 export async function faults(
   ...args: string[]
-): Promise<{ code: number | null; lines: Line[]; last: string; stderr: string }> {
+): Promise<{ code: number | null; lines: Line[]; last: string; stdout: string; stderr: string }> {
   const child = spawn(process.execPath, [builtFile('test/faults/main.js'), ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -27,7 +27,7 @@ export async function faults(
   const [code] = (await once(child, 'close')) as [number | null];
   const all = stdout.trim().split('\n');
   const lines = all.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Line);
-  return { code, lines, last: all.at(-1)!, stderr };
+  return { code, lines, last: all.at(-1)!, stdout, stderr };
 }
 
 interface Line {
