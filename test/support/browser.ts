@@ -73,6 +73,7 @@ export interface ShownAnswer {
 /** Swagger UI in the hands of a customer: everything goes through what is on the page. */
 export class SwaggerUi {
   private opened: string | undefined;
+  private groups: Map<string, string> | undefined;
 
   constructor(private readonly page: Page) {}
 
@@ -92,11 +93,39 @@ export class SwaggerUi {
       // One at a time: the page draws all that is open with every answer.
       if (this.opened !== undefined)
         await this.page.locator(`.opblock.is-open[id$="-${this.opened}"] .opblock-summary-control`).click();
+      await this.unfold(operationId);
       await block.locator('.opblock-summary-control').click();
       this.opened = operationId;
     }
     await block.locator('.execute').or(block.locator('.responses-wrapper')).first().waitFor();
     return block;
+  }
+
+  /** The group of an operation, and no other: all operations of all groups are drawn anew with every key that is pressed. */
+  private async unfold(operationId: string): Promise<void> {
+    this.groups ??= await this.groupsOf();
+    const group = this.groups.get(operationId);
+    const open = this.page.locator('.opblock-tag[data-is-open="true"]');
+    for (const tag of await open.evaluateAll((all) => all.map(({ id }) => id)))
+      if (tag !== group) await this.page.locator(`[id="${tag}"]`).click();
+    if (group === undefined) return;
+    const header = this.page.locator(`[id="${group}"]`);
+    if ((await header.getAttribute('data-is-open')) !== 'true') await header.click();
+  }
+
+  /** The ids of the groups' headings by operation, while all are open. */
+  private async groupsOf(): Promise<Map<string, string>> {
+    const pairs = await this.page
+      .locator('.opblock-tag-section')
+      .evaluateAll((sections) =>
+        sections.flatMap((section) =>
+          [...section.querySelectorAll('.opblock')].map((block): [string, string] => [
+            block.id.slice(block.id.lastIndexOf('-') + 1),
+            section.querySelector('.opblock-tag')!.id,
+          ]),
+        ),
+      );
+    return new Map(pairs);
   }
 
   /** Fills in what is given, leaves the rest as the page offers it, executes, and reads the answer. */
