@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 import { ClosingLineReporter } from './test/support/closing-line.reporter.js';
 import { LongestFirst } from './test/support/longest-first.sequencer.js';
@@ -23,6 +24,10 @@ const ALONE = [
   'libs/domain/src/ids.spec.ts',
 ];
 
+// Each file is a process that loads the same packages: compiled once, they take a seventh off the processor time of a small file
+// (8 files: 36 s of it without, 31 with). Not for what tests start: compile-cache.setup.ts forgets it.
+process.env['NODE_COMPILE_CACHE'] ??= fileURLToPath(new URL('dist/.compile-cache', import.meta.url));
+
 export default defineConfig({
   resolve: { tsconfigPaths: true },
   test: {
@@ -45,7 +50,7 @@ export default defineConfig({
         test: { name: 'alone', include: ALONE, maxWorkers: 1, sequence: { groupOrder: 1 } },
       },
     ],
-    setupFiles: ['test/support/leak-watch.setup.ts'],
+    setupFiles: ['test/support/compile-cache.setup.ts', 'test/support/leak-watch.setup.ts'],
     // Processes, not threads: tests send signals, change directories and load native state.
     pool: 'forks',
     testTimeout: 30_000,
