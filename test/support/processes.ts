@@ -84,10 +84,19 @@ export async function startPosthorn(options: PosthornOptions = {}): Promise<Post
     await leaks.verdict();
   }
 
+  // At once, as nobody would start them one after the other; what fails waits for the others, which are then to be stopped.
+  async function startAll(): Promise<RunningProcess> {
+    const starting = startApi(start).then((api) => (running.push(api), api));
+    const others = Array.from({ length: options.workers ?? 1 }, startOneWorker);
+    const failed = (await Promise.allSettled([starting, ...others])).find(
+      ({ status }) => status === 'rejected',
+    );
+    if (failed?.status === 'rejected') throw failed.reason;
+    return starting;
+  }
+
   try {
-    const api = await startApi(start);
-    running.push(api);
-    for (let i = 0; i < (options.workers ?? 1); i++) await startOneWorker();
+    const api = await startAll();
     const client = createClient({ url: api.url, key: adminKey });
     const { url: databaseUrl, adminUrl } = database;
     return { databaseUrl, adminUrl, adminKey, api, workers, client, startWorker: startOneWorker, stop };
