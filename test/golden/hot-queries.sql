@@ -1,6 +1,7 @@
 -- accept_subscribers
 SELECT s.id, s.external_id, s.encrypt_payloads, y.kek_id, y.wrapped, e.id AS endpoint_id, e.event_types, e.disabled_at IS NOT NULL AS disabled, e.ordered,
-  l.paused_at IS NOT NULL OR l.circuit <> 'closed' OR l.held > 0 OR l.queued >= l.window_size AS lane_full
+  l.paused_at IS NOT NULL OR l.circuit <> 'closed' OR l.held > 0 OR l.queued >= l.window_size AS lane_full,
+  l.queued + l.held + l.waiting AS pending
   FROM subscribers s
   LEFT JOIN data_keys y ON y.subscriber_id = s.id
   LEFT JOIN endpoints e ON e.subscriber_id = s.id AND e.deleted_at IS NULL

@@ -235,6 +235,7 @@ async function allStatements(): Promise<Statement[]> {
     'loop lockLongStopped': () => lanes.lockStopped(tx, true, 1000),
     'loop findShut': () => lanes.findShut(on, 100),
     'loop findExpired': () => lanes.findExpired(on, 1000, 100),
+    'loop pending': () => lanes.pending(on),
     'loop figures': () => lanes.figures(on),
     'loop findProbes': () => sql.laneStateRepository.findProbes(on, 100),
     'loop findLostProbes': () => sql.laneStateRepository.findLostProbes(on, 100),

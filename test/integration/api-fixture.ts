@@ -1,5 +1,7 @@
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
 import { loadConfig } from '@app/config';
-import type { ApiScope } from '@app/contracts';
+import { BATCH_BODY_BYTES_MAX, type ApiScope } from '@app/contracts';
 import { fromPublicId, systemClock, systemRandom } from '@app/domain';
 import { ApiKeys } from '@app/endpoints';
 import { createLogger } from '@app/observability';
@@ -52,6 +54,17 @@ export interface ApiFixture {
   /** A new key with these scopes; `boundTo` is a `sub_…`. */
   key(scopes: ApiScope[], boundTo?: string): Promise<{ id: string; key: string }>;
   stop(): Promise<void>;
+}
+
+/** A batch that is announced to the api and does not come. */
+export function announceBatch({ api }: ApiFixture): { socket: Socket; answer: Promise<string> } {
+  const socket = connect(api.port, '127.0.0.1').on('error', () => undefined);
+  const answer = once(socket, 'data').then(String, () => '');
+  socket.write(
+    `POST /v1/events/batch HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${ADMIN_KEY}\r\n` +
+      `content-type: application/json\r\ncontent-length: ${BATCH_BODY_BYTES_MAX}\r\nexpect: 100-continue\r\n\r\n`,
+  );
+  return { socket, answer };
 }
 
 export async function startApi(

@@ -1,14 +1,12 @@
 // Real: the api with its HTTP server and PostgreSQL, and T1 on a table that somebody else has locked: a database that is slow.
-import { connect, type Socket } from 'node:net';
-import { once } from 'node:events';
-import { BATCH_BODY_BYTES_MAX, Problem, STAFF } from '@app/contracts';
+import { Problem, STAFF } from '@app/contracts';
 import type { AcceptAnswer } from '@app/ingest';
 import type { Database } from '@app/persistence';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createTestDatabase } from '../support/database.js';
 import { anEvent, openDatabase, registerSubscriber } from '../support/fixtures.js';
 import { startPipeline, type Pipeline } from '../support/pipeline.js';
-import { ADMIN_KEY, startApi, type ApiFixture } from './api-fixture.js';
+import { announceBatch, startApi, type ApiFixture } from './api-fixture.js';
 
 describe('groups', () => {
   let nowMs = 0;
@@ -93,24 +91,13 @@ describe('bodies', () => {
   beforeAll(async () => void (fixture = await startApi()));
   afterAll(() => fixture?.stop());
 
-  /** A batch that is announced and does not come. */
-  async function announce(key: string): Promise<{ socket: Socket; answer: Promise<string> }> {
-    const socket = connect(fixture.api.port, '127.0.0.1').on('error', () => undefined);
-    const answer = once(socket, 'data').then(String, () => '');
-    socket.write(
-      `POST /v1/events/batch HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${key}\r\n` +
-        `content-type: application/json\r\ncontent-length: ${BATCH_BODY_BYTES_MAX}\r\nexpect: 100-continue\r\n\r\n`,
-    );
-    return { socket, answer };
-  }
-
   it('are not read when there is no room for them; one key has half of it, and it is free again when they are gone', async () => {
     const event = { subscriber: 'nobody', type: 'a.b', data: 1 };
     const { key: other } = await fixture.key(['events:write']);
     const announced = [];
     // Each is heard of before the next: the server says that it may come.
     for (let n = 0; n < 4; n++) {
-      const each = await announce(ADMIN_KEY);
+      const each = announceBatch(fixture);
       expect(await each.answer).toContain('100 Continue');
       announced.push(each);
     }

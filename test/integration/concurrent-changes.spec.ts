@@ -41,6 +41,7 @@ async function spread(customer: Customer, count: number): Promise<void> {
       metrics,
       {
         autoCreateEventTypes: false,
+        backlogPerSubscriberMax: 2_000_000,
       },
     );
     const events = Array.from({ length: count / DAYS }, () => anEvent(customer.subscriberId));

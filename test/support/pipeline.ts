@@ -42,6 +42,7 @@ export async function startPipeline(
     operational?: boolean;
     /** As attempts name it. */
     worker?: string;
+    backlogPerSubscriberMax?: number;
     /** Of how long publishers wait. */
     monotonic?: () => number;
   } = {},
@@ -52,6 +53,7 @@ export async function startPipeline(
   await queue.start();
   const accept = new AcceptEvents(database, queue, systemClock, systemRandom, metrics, {
     autoCreateEventTypes: options.autoCreate ?? false,
+    backlogPerSubscriberMax: options.backlogPerSubscriberMax ?? 2_000_000,
     monotonic: options.monotonic,
   });
   const sender = new HttpSender({

@@ -10,7 +10,7 @@ import {
   Ids,
   Subscribers,
 } from '@app/endpoints';
-import { AcceptEvents } from '@app/ingest';
+import { AcceptEvents, WatchBacklog } from '@app/ingest';
 import { Metrics, type Logger } from '@app/observability';
 import { Database } from '@app/persistence';
 import { DeliverQueue } from '@app/queue';
@@ -113,8 +113,15 @@ const STAGES: Provider[] = [
     ) =>
       new AcceptEvents(database, queue, clock, random, metrics, {
         autoCreateEventTypes: config.POSTHORN_AUTO_CREATE_EVENT_TYPES,
+        backlogPerSubscriberMax: config.POSTHORN_BACKLOG_PER_SUBSCRIBER_MAX,
       }),
     inject: [Database, DeliverQueue, CLOCK, RANDOM, Metrics, CONFIG],
+  },
+  {
+    provide: WatchBacklog,
+    useFactory: (database: Database, metrics: Metrics, config: Config) =>
+      new WatchBacklog(database, metrics, config.POSTHORN_BACKLOG_MAX, () => performance.now()),
+    inject: [Database, Metrics, CONFIG],
   },
   {
     provide: TestLimits,

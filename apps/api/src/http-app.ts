@@ -1,6 +1,6 @@
 import { BODY_BYTES_MAX } from '@app/contracts';
 import { parseOrigins } from '@app/config';
-import { AcceptEvents } from '@app/ingest';
+import { AcceptEvents, WatchBacklog } from '@app/ingest';
 import { ScraperKey } from '@app/observability';
 import { parseCidrs } from '@app/domain';
 import { NestFactory } from '@nestjs/core';
@@ -56,7 +56,7 @@ export async function createHttpApp(
   addHttpHooks(fastify, {
     authentication: new Authentication(database, clock, config.POSTHORN_ENVIRONMENT),
     limits: new LimitRequests(config, new RequestLimits(database, metrics, monotonic), metrics, monotonic),
-    door: new PublishDoor(app.get(AcceptEvents)),
+    door: new PublishDoor(app.get(AcceptEvents), app.get(WatchBacklog)),
     cors: new Cors(parseOrigins(config.POSTHORN_CORS_ORIGINS), routes),
     scraperKey: new ScraperKey(config.POSTHORN_METRICS_KEY),
     hsts: config.POSTHORN_HSTS,

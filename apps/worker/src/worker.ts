@@ -130,6 +130,7 @@ export class Worker {
     const replays = new ReplayRunner(database, this.queue);
     const accept = new AcceptEvents(database, this.queue, this.clock, systemRandom, metrics, {
       autoCreateEventTypes: false,
+      backlogPerSubscriberMax: config.POSTHORN_BACKLOG_PER_SUBSCRIBER_MAX,
     });
     const notices = new PublishNotices(database, accept, metrics, logger, {
       operationalSubscriber: config.POSTHORN_OPERATIONAL_SUBSCRIBER,

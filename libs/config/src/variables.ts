@@ -152,6 +152,22 @@ export const VARIABLES = {
     about:
       'Requests a minute of one address whose key is missing or wrong; keys in use are not affected. 0: any number.',
   },
+  POSTHORN_BACKLOG_PER_SUBSCRIBER_MAX: {
+    kind: 'integer',
+    default: 2_000_000,
+    min: 1,
+    max: 1_000_000_000,
+    about:
+      'Deliveries of one subscriber that may be pending, in all its endpoints; an event that would make more is answered 429 (backlog_full). Each takes some 1.2 KB of disk with its event, whose data comes on top.',
+  },
+  POSTHORN_BACKLOG_MAX: {
+    kind: 'integer',
+    default: 20_000_000,
+    min: 1,
+    max: 1_000_000_000,
+    about:
+      'Deliveries of all subscribers that may be pending; publishing is answered 503 while there are as many. To be chosen by the disk.',
+  },
   POSTHORN_KEKS: {
     kind: 'text',
     default: null,

@@ -135,6 +135,12 @@ export class RefusedEventDto {
 
   /** The bound that was exceeded, when one was. */
   limit?: number;
+
+  /**
+   * Seconds after which to publish this one again, when it is not its own fault: what `Retry-After` says of a single event.
+   * @example 30
+   */
+  retryAfterSeconds?: number;
 }
 
 /** One result: `id` when the event was accepted, `error` when it was not. */

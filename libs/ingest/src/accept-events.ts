@@ -10,12 +10,14 @@ import {
   orderingRepository,
   type Database,
   type IdempotencyClaim,
+  type KnownEvent,
   type NewDelivery,
   type OrderingKey,
   type StoredAnswer,
   type Tx,
 } from '@app/persistence';
 import type { DeliverQueue } from '@app/queue';
+import { BacklogRoom } from './backlog-room.js';
 import {
   planEvent,
   RESERVED_PREFIX,
@@ -86,7 +88,12 @@ export class AcceptEvents {
     private readonly clock: Clock,
     private readonly random: Random,
     private readonly metrics: Metrics,
-    private readonly options: { autoCreateEventTypes: boolean; monotonic?: () => number },
+    private readonly options: {
+      autoCreateEventTypes: boolean;
+      /** Of deliveries of one subscriber; what would make more is refused. */
+      backlogPerSubscriberMax: number;
+      monotonic?: () => number;
+    },
   ) {}
 
   /** Resolves after the commit. @throws Problem `unavailable` when too much waits, a connection error when the database is away. */
@@ -201,7 +208,8 @@ export class AcceptEvents {
       return planEvent(event, visibleTo(scope, catalogue), now, this.random);
     });
     refuseTooManyDeliveries(fresh, plans);
-    const results = await this.resolveOwnIds(tx, plans);
+    const room = new BacklogRoom(catalogue.subscribers, this.options.backlogPerSubscriberMax);
+    const results = await this.admit(tx, plans, room);
     let at = 0;
     for (const [r, request] of requests.entries()) {
       if (answers[r] !== undefined) continue;
@@ -285,40 +293,33 @@ export class AcceptEvents {
     return { subscribers, versions: await acceptRepository.resolveEventTypes(tx, namesOf(events)) };
   }
 
-  /** Results of events that carry an id already taken, in this group or before: the first one's answer, or a refusal. */
-  private async resolveOwnIds(
+  /** Undefined for each event to store. The others: why they are refused, or the answer of the event that has their id already. */
+  private async admit(
     tx: Tx,
     plans: (PlannedEvent | Problem)[],
+    room: BacklogRoom,
   ): Promise<(AcceptResult | undefined)[]> {
-    const results: (AcceptResult | undefined)[] = plans.map((plan) =>
-      plan instanceof Problem ? plan : undefined,
-    );
-    const madeHere = new Set(this.ownIds(plans));
-    if (madeHere.size === 0) return results;
-    const ids = [...madeHere].sort();
+    const taken = await this.findTaken(tx, plans);
+    return plans.map((plan) => {
+      if (plan instanceof Problem) return plan;
+      const { id } = plan.event;
+      const first = plan.ownId && taken.get(id);
+      // It makes nothing new, so it needs no room.
+      if (first) return answerOfFirst(first, plan);
+      const refusal = room.take(plan);
+      // One of the same id behind an event that is refused is no repetition of it.
+      if (!refusal && plan.ownId) taken.set(id, knownEvent(plan));
+      return refusal;
+    });
+  }
+
+  /** The events of all that have an id that a publisher chose in this group. */
+  private async findTaken(tx: Tx, plans: (PlannedEvent | Problem)[]): Promise<Map<string, KnownEvent>> {
+    const ids = [...new Set(this.ownIds(plans))].sort();
+    if (ids.length === 0) return new Map();
     await acceptRepository.lockEventIds(tx, ids);
     const found = await tx.asSystem(() => acceptRepository.findEvents(tx, ids));
-    const taken = new Map(found.map((row) => [row.id, row]));
-    for (const [at, plan] of plans.entries()) {
-      if (plan instanceof Problem || !madeHere.has(plan.event.id)) continue;
-      const first = taken.get(plan.event.id);
-      const dataHash = createHash('sha256').update(plan.event.data).digest();
-      const { id, subscriberId, type, version, matched } = plan.event;
-      if (!first)
-        taken.set(id, { id, subscriber_id: subscriberId, type, version, data_hash: dataHash, matched });
-      else if (
-        first.subscriber_id === subscriberId &&
-        first.type === type &&
-        first.version === version &&
-        first.data_hash?.equals(dataHash)
-      )
-        results[at] = { id: toPublicId('evt', id), deliveries: first.matched };
-      else
-        results[at] = new Problem('event_id_in_use', 'Another event, with other content, has this id.', {
-          errors: [{ pointer: '/id', detail: 'is taken' }],
-        });
-    }
-    return results;
+    return new Map(found.map((row) => [row.id, row]));
   }
 
   private *ownIds(plans: (PlannedEvent | Problem)[]): Generator<string> {
@@ -395,6 +396,29 @@ function refuseTooManyDeliveries(requests: AcceptRequest[], plans: (PlannedEvent
         );
     }
   }
+}
+
+function knownEvent({ event }: PlannedEvent): KnownEvent {
+  const { id, subscriberId, type, version, matched } = event;
+  return { id, subscriber_id: subscriberId, type, version, data_hash: sha256(event.data), matched };
+}
+
+/** To an event whose id is taken: what the first one was answered, when it is the same. */
+function answerOfFirst(first: KnownEvent, { event }: PlannedEvent): AcceptResult {
+  if (
+    first.subscriber_id === event.subscriberId &&
+    first.type === event.type &&
+    first.version === event.version &&
+    first.data_hash?.equals(sha256(event.data))
+  )
+    return { id: toPublicId('evt', event.id), deliveries: first.matched };
+  return new Problem('event_id_in_use', 'Another event, with other content, has this id.', {
+    errors: [{ pointer: '/id', detail: 'is taken' }],
+  });
+}
+
+function sha256(data: string): Buffer {
+  return createHash('sha256').update(data).digest();
 }
 
 /** A single event that was refused is not stored: its publisher mends it and uses the same key again. */

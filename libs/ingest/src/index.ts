@@ -7,3 +7,4 @@ export {
 } from './accept-events.js';
 export { TEST_EVENT_TYPE, type AcceptableEvent, type ParsedEvent } from './plan-events.js';
 export { PublishNotices } from './publish-notices.js';
+export { WatchBacklog } from './watch-backlog.js';

@@ -44,6 +44,8 @@ export interface PlannedEvent {
   deliveries: NewDelivery[];
   /** The publisher chose the event's id, so it may be taken already. */
   ownId: boolean;
+  /** Accepted beside a full backlog: a test and what we tell ourselves have bounds of their own. */
+  unbounded: boolean;
 }
 
 /** The key of events without one: they go one after the other among themselves. */
@@ -103,7 +105,8 @@ export function planEvent(
     priority: input.priority,
     orderingKey: input.orderingKey,
   };
-  return { event, deliveries, ownId: input.id !== null };
+  const unbounded = input.testOf !== undefined || input.notice !== undefined;
+  return { event, deliveries, ownId: input.id !== null, unbounded };
 }
 
 /** Nothing is stored open for want of a key: it is made when a subscriber is, or chooses to have its payloads sealed. */

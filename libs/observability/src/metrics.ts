@@ -13,6 +13,12 @@ export class Metrics {
     name: 'posthorn_events_accepted_total',
     help: 'Events answered 202',
   });
+  readonly eventsRefused = new Counter({
+    ...this.on,
+    name: 'posthorn_events_refused_total',
+    help: 'Events of publish requests that were refused, by code',
+    labelNames: ['code'],
+  });
   readonly acceptSeconds = new Histogram({
     ...this.on,
     name: 'posthorn_accept_seconds',
@@ -136,6 +142,11 @@ export class Metrics {
     ...this.on,
     name: 'posthorn_deliveries_queued',
     help: 'Deliveries with a place in their lane',
+  });
+  readonly deliveriesPending = new Gauge({
+    ...this.on,
+    name: 'posthorn_deliveries_pending',
+    help: 'Deliveries that have not ended, as this api goes by it',
   });
   readonly oldestDueSeconds = new Gauge({
     ...this.on,

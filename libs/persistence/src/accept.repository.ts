@@ -24,6 +24,8 @@ export interface SubscriberForAccept {
   /** What they are sealed with; null for one from before there were keys. */
   dataKey: WrappedKey | null;
   endpoints: EndpointForMatch[];
+  /** Deliveries of all these endpoints that have not ended. */
+  pending: number;
 }
 
 export interface NewEvent {
@@ -80,10 +82,12 @@ export const acceptRepository = {
       disabled: boolean;
       lane_full: boolean;
       ordered: boolean;
+      pending: number;
     }>(
       'accept_subscribers',
       `SELECT s.id, s.external_id, s.encrypt_payloads, y.kek_id, y.wrapped, e.id AS endpoint_id, e.event_types, e.disabled_at IS NOT NULL AS disabled, e.ordered,
-              l.paused_at IS NOT NULL OR l.circuit <> 'closed' OR l.held > 0 OR l.queued >= l.window_size AS lane_full
+              l.paused_at IS NOT NULL OR l.circuit <> 'closed' OR l.held > 0 OR l.queued >= l.window_size AS lane_full,
+              l.queued + l.held + l.waiting AS pending
          FROM subscribers s
          LEFT JOIN data_keys y ON y.subscriber_id = s.id
          LEFT JOIN endpoints e ON e.subscriber_id = s.id AND e.deleted_at IS NULL
@@ -97,7 +101,8 @@ export const acceptRepository = {
     for (const row of rows) {
       let subscriber = found.get(row.id);
       if (!subscriber) found.set(row.id, (subscriber = subscriberOf(row)));
-      if (row.endpoint_id)
+      if (row.endpoint_id) {
+        subscriber.pending += row.pending;
         subscriber.endpoints.push({
           id: row.endpoint_id,
           eventTypes: row.event_types,
@@ -105,6 +110,7 @@ export const acceptRepository = {
           laneFull: row.lane_full,
           ordered: row.ordered,
         });
+      }
     }
     return [...found.values()];
   },
@@ -300,5 +306,6 @@ function subscriberOf(row: {
     encryptPayloads: row.encrypt_payloads,
     dataKey: row.kek_id === null ? null : { subscriberId: row.id, kekId: row.kek_id, wrapped: row.wrapped },
     endpoints: [],
+    pending: 0,
   };
 }

@@ -87,6 +87,11 @@ export class Tx {
     return (await this.run(text, values)).rows as T[];
   }
 
+  /** From here on no statement of this transaction takes longer. */
+  async boundStatements(msMax: number): Promise<void> {
+    await this.run(`SELECT set_config('statement_timeout', $1, true)`, [String(msMax)]);
+  }
+
   /** A statement of the hot path: prepared once per connection under its name, so it is planned once. */
   async prepared<T extends object = Row>(name: string, text: string, values: unknown[]): Promise<T[]> {
     return (await this.run({ name, text, values })).rows as T[];

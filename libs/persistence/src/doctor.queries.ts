@@ -209,7 +209,7 @@ export const HISTORY_STATEMENTS: HistoryStatement[] = [
 /** One snapshot of everything, on which nothing can be written. To be called first in its transaction. */
 export async function beginSnapshot(tx: Tx, statementMs: number): Promise<void> {
   await tx.query('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY');
-  await tx.query(`SELECT set_config('statement_timeout', $1, true)`, [String(statementMs)]);
+  await tx.boundStatements(statementMs);
 }
 
 /** Runs a statement so that the transaction outlives its failure. */

@@ -15,6 +15,7 @@ export {
 } from './audit.repository.js';
 export {
   acceptRepository,
+  type KnownEvent,
   type NewDelivery,
   type EndpointForMatch,
   type NewEvent,

@@ -23,7 +23,7 @@ export function inScopes<T>(scopes: readonly Scope[], work: () => T): T {
 
 /**
  * For what the api asks on nobody's behalf: who a caller is, its own key at start, whether its KEKs are right, whether an
- * event's id is taken by anybody. Nothing else; whoever adds a use adds it here.
+ * event's id is taken by anybody, how much is pending in all. Nothing else; whoever adds a use adds it here.
  */
 export function asSystem<T>(work: () => T): T {
   return settings.run(EVERY_SUBSCRIBER, work);

@@ -29,6 +29,11 @@ const DETAILS: Partial<Record<ErrorCode, Problem>> = {
       violatedPolicies: ['key'],
     },
   ),
+  backlog_full: new Problem(
+    'backlog_full',
+    'This subscriber has 2000000 deliveries pending or more, which is all that it may. The event was not stored; publish it again later.',
+    { limit: 2_000_000 },
+  ),
   unauthenticated: new Problem('unauthenticated', 'The API key is unknown, expired or revoked.'),
 };
 

@@ -1,4 +1,4 @@
-import type { AcceptEvents } from '@app/ingest';
+import type { AcceptEvents, WatchBacklog } from '@app/ingest';
 import { Problem } from '@app/contracts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { callerOf } from './caller.js';
@@ -14,13 +14,17 @@ export class PublishDoor {
   private bytes = 0;
   private readonly bytesOfKeys = new Map<string, number>();
 
-  constructor(private readonly accept: Pick<AcceptEvents, 'refuseWhenBehind'>) {}
+  constructor(
+    private readonly accept: Pick<AcceptEvents, 'refuseWhenBehind'>,
+    private readonly backlog: Pick<WatchBacklog, 'refuseWhenFull'>,
+  ) {}
 
   /** Before the body is read: one that has to wait too long costs us nothing then. @throws Problem `unavailable` */
   enter(request: FastifyRequest, reply: FastifyReply): void {
     const { url = '' } = request.routeOptions;
     if (request.method !== 'POST' || !Object.hasOwn(RAW_BODY_LIMITS, url)) return;
     this.accept.refuseWhenBehind(1);
+    this.backlog.refuseWhenFull();
     const limit = RAW_BODY_LIMITS[url];
     // Without a length it may become as long as one may be.
     const announced = Number(request.headers['content-length'] ?? limit);

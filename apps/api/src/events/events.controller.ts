@@ -32,7 +32,7 @@ export class EventsController {
   @ApiOperation({
     summary: 'Publish an event',
     description:
-      'Makes one delivery for each endpoint of the subscriber that wants its type. What was answered 202 is safe: it is delivered, or shown as failed. Send an `Idempotency-Key` to be able to ask again after a lost answer.',
+      'Makes one delivery for each endpoint of the subscriber that wants its type. What was answered 202 is safe: it is delivered, or shown as failed. Send an `Idempotency-Key` to be able to ask again after a lost answer.\n\nWhile a subscriber has as many deliveries pending as it may (2,000,000, unless the operator says otherwise), an event that would make more is answered `backlog_full`: it is not stored, and the same `Idempotency-Key` can be used again. While all together have as many as may be, publishing is answered `unavailable`.',
   })
   @ApiBody({ type: PublishEventDto })
   @ApiAcceptedResponse({ type: AcceptedEventDto })
@@ -42,6 +42,7 @@ export class EventsController {
     'unknown_event_type_version',
     'invalid_event_id',
     'event_id_in_use',
+    'backlog_full',
   )
   async publish(
     @CurrentCaller() caller: Caller,
@@ -61,7 +62,7 @@ export class EventsController {
   @ApiOperation({
     summary: 'Publish up to 1,000 events',
     description:
-      'Each event is accepted or refused by itself; the answer has one result per event, in order: `id` or `error`. The whole body may have 4 MiB, each `data` 512 KiB.',
+      'Each event is accepted or refused by itself; the answer has one result per event, in order: `id` or `error`. Refused events are not stored; those with a `retryAfterSeconds` can be published again as they are, in another request. The whole body may have 4 MiB, each `data` 512 KiB.',
   })
   @ApiBody({ type: PublishBatchDto })
   @ApiAcceptedResponse({ type: BatchAnswerDto })

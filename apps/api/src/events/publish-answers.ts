@@ -1,4 +1,4 @@
-import type { Problem } from '@app/contracts';
+import { Problem } from '@app/contracts';
 import type { RefusedEventDto } from '@app/dto';
 import type { AcceptAnswer, AcceptedEvent } from '@app/ingest';
 import type { Logger, Metrics } from '@app/observability';
@@ -6,7 +6,7 @@ import type { Caller } from '../edge/caller.js';
 
 /** A problem of one event of a batch: its pointers lead into the batch. */
 export function refusalOf(problem: Problem, pointer: string): RefusedEventDto {
-  const { errors, limit } = problem.extra;
+  const { errors, limit, retryAfterSeconds } = problem.extra;
   return {
     code: problem.code,
     detail: problem.detail,
@@ -17,6 +17,7 @@ export function refusalOf(problem: Problem, pointer: string): RefusedEventDto {
       })),
     }),
     ...(limit !== undefined && { limit }),
+    ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
   };
 }
 
@@ -29,7 +30,11 @@ export function tell(
   { requestId, keyId }: Pick<Caller, 'requestId' | 'keyId'>,
 ): void {
   const accepted = answer.results.filter((result): result is AcceptedEvent => !(result instanceof Error));
-  if (!answer.replayed) metrics.eventsAccepted.inc(accepted.length);
+  if (!answer.replayed) {
+    metrics.eventsAccepted.inc(accepted.length);
+    for (const result of answer.results)
+      if (result instanceof Problem) metrics.eventsRefused.inc({ code: result.code });
+  }
   logger.info(
     {
       events: accepted.length,
