@@ -44,7 +44,8 @@ const NUMBERS = {
   endpoints: [10, 500, 'endpoints, each with a subscriber of its own, that share them'],
   connections: [64, 1024, 'publish, limit: connections that send at the same time'],
   rate: [50, 5000, 'latency, noisy: events per second; latency then four times as many'],
-  pending: [1_000_000, 5_000_000, 'memory: deliveries that wait'],
+  // What one subscriber may have.
+  pending: [1_000_000, 2_000_000, 'memory: deliveries that wait'],
   repeat: [1, 20, 'how often each scenario is run, in turns; the result has the medians'],
   'limit-seconds': [5, 60, 'how long the limit is measured, after a second of warm-up'],
   timeout: [150, 3600, 'seconds after which a scenario is given up'],

@@ -1,5 +1,5 @@
 /**
- * PostgreSQL is down for ten minutes (quick: 12 s). Api and workers wait without a busy loop (CPU below 20 % of a core each)
+ * PostgreSQL is down for ten minutes (quick: 15 s). Api and workers wait without a busy loop (CPU below 20 % of a core each)
  * and without growing; afterwards everything is delivered and no try was burnt for a fault of ours.
  */
 import { readFile } from 'node:fs/promises';
@@ -19,7 +19,7 @@ export const row: FaultRow = {
   cluster: 'own',
   timeoutSeconds: 760,
   async run(context) {
-    const awayMs = context.quick ? 12_000 : 600_000;
+    const awayMs = context.quick ? 15_000 : 600_000;
     const outage = await Outage.begin(context);
     const pids = context.pids();
     await context.cluster.stop('immediate');

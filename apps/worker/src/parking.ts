@@ -25,12 +25,12 @@ export interface Tag {
 }
 
 // Dynamic thresholds, as switches share their memory: an endpoint may have as many requests under way as there are free
-// slots, a subscriber seven times as many. Eight that hang take 28 each of 256 and leave 28, twenty take 12 and leave 12: there
-// is always a slot for somebody else, and one alone is bound only by its own maximum.
+// slots, a subscriber seven times as many. Eight that hang take 28 each of 256 and leave 28, and one alone is bound only by its own maximum.
 const ENDPOINT_SHARE = 1;
 const SUBSCRIBER_SHARE = 7;
 // The last slots go to endpoints that have none. Without them thirteen endpoints that begin to hang one after the other take all of
-// 256, each half of what the one before left, and nobody starts anything until the first deadline.
+// 256, each half of what the one before left, and nobody starts anything until the first deadline. Most of them are those that are kept for
+// critical events (ClassBudgets): of 256, others find 7 of the last 32, so twenty that hang leave 7 and not 32 to what is not critical.
 const NEWCOMERS_SHARE = 1 / 8;
 // Of endpoints that have nothing under way. Dropped whole when full: it is learnt again with the next row.
 const TAGS_MAX = 20_000;

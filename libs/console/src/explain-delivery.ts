@@ -90,12 +90,12 @@ function pending(facts: ExplainRow): Verdict {
   if (facts.circuit === 'unverified' && facts.trigger !== 'test') return unverified(facts);
   const turn = outOfTurn(facts);
   if (turn) return turn;
+  if (dueAt <= now && workersAreSilent(facts)) return withoutWorkers(facts, dueAt);
   if (
     (facts.circuit === 'open' || facts.circuit === 'half_open') &&
     (place === 'held' || !facts.openUntil || dueAt <= facts.openUntil)
   )
     return circuit(facts);
-  if (dueAt <= now && workersAreSilent(facts)) return withoutWorkers(facts, dueAt);
   if (facts.dueBecause === 'rate_limit' && (place === 'held' || dueAt > now))
     return rateLimited(facts, dueAt);
   if (facts.dueBecause === 'retry_budget' && (place === 'held' || dueAt > now))
@@ -115,7 +115,7 @@ function stopped(facts: ExplainRow): Verdict {
     'worker',
     null,
     { stopped: facts.stopped },
-    `${STOPPED[facts.stopped!]}${reason}: nothing is sent, and a worker cancels it in a moment.`,
+    `${STOPPED[facts.stopped!]}${reason}: nothing is sent, and a worker cancels it ${workersAreSilent(facts) ? 'when one runs again' : 'in a moment'}.`,
     resendWays(facts, 'Send it after all.'),
   );
 }
@@ -325,7 +325,9 @@ function withoutWorkers(facts: ExplainRow, dueAt: Date): Verdict {
       : `no worker has given a sign of life since ${iso(workersSeenAt)}`;
   const others = ahead > 0 || unseen > 0 ? ` Then ${aheadText(ahead, unseen)} before it.` : '';
   const taken =
-    ticket === 'claimed' ? 'The worker that had it in hand is gone' : `It has been due since ${iso(dueAt)}`;
+    ticket === 'claimed'
+      ? 'The worker that had it in hand may be gone'
+      : `It has been due since ${iso(dueAt)}`;
   return waits(
     'worker',
     null,

@@ -44,7 +44,7 @@ export interface PlannedEvent {
   deliveries: NewDelivery[];
   /** The publisher chose the event's id, so it may be taken already. */
   ownId: boolean;
-  /** Accepted beside a full backlog: a test and what we tell ourselves have bounds of their own. */
+  /** Accepted beside a full backlog: tests have a bound of their own, and what we tell ourselves comes of what was accepted. */
   unbounded: boolean;
 }
 

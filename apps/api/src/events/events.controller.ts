@@ -62,7 +62,7 @@ export class EventsController {
   @ApiOperation({
     summary: 'Publish up to 1,000 events',
     description:
-      'Each event is accepted or refused by itself; the answer has one result per event, in order: `id` or `error`. Refused events are not stored; those with a `retryAfterSeconds` can be published again as they are, in another request. The whole body may have 4 MiB, each `data` 512 KiB.',
+      'Each event is accepted or refused by itself; the answer has one result per event, in order: `id` or `error`. Refused events are not stored; those with a `retryAfterSeconds` can be published again as they are: by themselves, in a request with another `Idempotency-Key`, because the same one repeats this answer. The whole body may have 4 MiB, each `data` 512 KiB.',
   })
   @ApiBody({ type: PublishBatchDto })
   @ApiAcceptedResponse({ type: BatchAnswerDto })
