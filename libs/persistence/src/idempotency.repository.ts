@@ -94,9 +94,10 @@ export const idempotencyRepository = {
   /** Forgets the answers that are too old to be repeated, at most so many at a time. */
   async deleteExpired(database: Database, max: number): Promise<number> {
     const rows = await database.query(
-      `DELETE FROM idempotency_keys WHERE (scope, key) IN (
-         SELECT scope, key FROM idempotency_keys WHERE created_at <= now() - make_interval(hours => $1)
-          ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING 1 AS one`,
+      // An array: see requestLimitsRepository.deleteEnded.
+      `DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
+         SELECT ctid FROM idempotency_keys WHERE created_at <= now() - make_interval(hours => $1)
+          ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)) RETURNING 1 AS one`,
       [IDEMPOTENCY_HOURS, max],
     );
     return rows.length;

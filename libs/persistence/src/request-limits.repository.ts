@@ -47,7 +47,7 @@ export const requestLimitsRepository = {
   /** Windows that nobody will look at again. */
   async deleteEnded(database: Database, max: number): Promise<number> {
     const rows = await database.query(
-      // An array: as a join the planner may ask the subquery anew for each row, and each time it has LIMIT more.
+      // An array: as a join the planner may ask the subquery anew for each row, and each time it passes by what is deleted already and locks more.
       `DELETE FROM request_windows WHERE name = ANY (ARRAY(
          SELECT name FROM request_windows WHERE ends_at < now() - interval '1 minute' LIMIT $1 FOR UPDATE SKIP LOCKED))
        RETURNING 1 AS one`,
