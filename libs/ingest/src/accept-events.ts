@@ -353,7 +353,7 @@ export class AcceptEvents {
 }
 
 function acceptable(requests: readonly AcceptRequest[]): AcceptableEvent[] {
-  return requests.flatMap(({ events }) => events.filter((event) => isAcceptable(event)));
+  return requests.flatMap(({ events }) => events.filter(isAcceptable));
 }
 
 function isAcceptable(event: AcceptableEvent | Problem): event is AcceptableEvent {

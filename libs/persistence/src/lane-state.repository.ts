@@ -170,7 +170,7 @@ export const laneStateRepository = {
   },
 
   /**
-   * Circuits whose time to try has come and that hold something to try with; and those whose probe got lost. Asked twice a second: without
+   * Circuits whose time to try has come and that hold something to try with; and those whose probe got lost; `max` of each at most. Asked twice a second: without
    * a probe under way no statement says `deliveries`, which would be planned for every day that there is (26 ms with forty).
    */
   async findProbes(database: Database, max: number): Promise<string[]> {

@@ -21,7 +21,7 @@ export class Readiness {
     return this.shared.ask();
   }
 
-  /** One after the other, on one connection: what stops one stops those behind it. */
+  /** One after the other, so on one connection at a time: what stops one stops those behind it. */
   private async askAll(): Promise<Checks> {
     const checks = (this.checks = allDown());
     try {
