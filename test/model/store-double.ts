@@ -120,6 +120,7 @@ export type PlantedFault = (typeof PLANTED_FAULTS)[number];
 
 const HEARTBEAT_MS = 12_000;
 const TELLING_MS = 10_000;
+const PROBE_AGAIN_MS = 5000;
 const BACKLOG_AGE_MS = 60_000;
 const TRIES_OF_OLD_CLAIMS = { created: 0, retry: 1 } as const;
 
@@ -264,7 +265,7 @@ export class StoreDouble {
     if (room <= 0 && endpoint.held > 0) return;
     for (const key of this.readyKeys(endpoint)) {
       const head = this.headOf(key);
-      if (!head) this.keys.delete(`${endpoint.id} ${key.key}`);
+      if (!head) this.leave(key);
       if (!head || (head.place === 'held' && room <= 0)) continue;
       this.turn(key, 'busy', head.id);
       if (head.place !== 'held') continue;
@@ -297,7 +298,10 @@ export class StoreDouble {
     if (this.fault === 'second_probe' && hasProbe) endpoint.lane = { ...probeLost(endpoint.lane, now) };
     if (!dueForProbe(endpoint.lane, now) || endpoint.paused) return;
     const picked = this.pickProbe(endpoint);
-    if (!picked) return;
+    if (!picked) {
+      endpoint.lane = { ...endpoint.lane, openUntil: new Date(this.nowMs + PROBE_AGAIN_MS) };
+      return;
+    }
     this.giveTicket(picked);
     endpoint.lane = halfOpen(endpoint.lane, picked.id).state;
   }
@@ -460,6 +464,10 @@ export class StoreDouble {
     return ready.sort((a, b) => a.changedMs - b.changedMs || (a.key < b.key ? -1 : 1));
   }
 
+  private leave({ endpoint, key }: KeyDouble): void {
+    this.keys.delete(`${endpoint.id} ${key}`);
+  }
+
   private headOf({ endpoint, key }: KeyDouble): DeliveryDouble | undefined {
     return this.pending((d) => d.endpoint === endpoint && d.key === key).sort(bySeq)[0];
   }
@@ -468,7 +476,10 @@ export class StoreDouble {
     const held = this.heldOf(endpoint);
     const unordered = endpoint.lane.trips % 2 === 0 ? held.at(-1) : held[0];
     if (unordered) return unordered;
-    const keys = this.readyKeys(endpoint).slice(0, this.fault === 'probe_looks_at_one_key' ? 1 : undefined);
+    // As it once was: the one looked at stayed first though it was empty.
+    const once = this.fault === 'probe_looks_at_one_key';
+    const keys = this.readyKeys(endpoint).slice(0, once ? 1 : undefined);
+    if (!once) for (const each of keys) if (!this.headOf(each)) this.leave(each);
     const key = keys.find((each) => this.headOf(each)?.place === 'held');
     if (!key) return undefined;
     const head = this.headOf(key)!;
