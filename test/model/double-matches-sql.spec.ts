@@ -127,7 +127,11 @@ async function record(): Promise<string> {
   const unordered = some.filter(({ orderingKey }) => orderingKey === null).slice(0, 1 + below(5));
   const group = [...unordered, ...some.filter(({ orderingKey }) => orderingKey !== null).slice(0, 1)];
   claimed = claimed.filter((each) => !group.includes(each));
-  const outcomes = group.map(outcomeOf).sort((a, b) => (a.deliveryId < b.deliveryId ? -1 : 1));
+  // At one instant: the lane is told of them in the order in which they ended, and that is then the order of both.
+  const at = new Date();
+  const outcomes = group
+    .map((from) => outcomeOf(from, at))
+    .sort((a, b) => (a.deliveryId < b.deliveryId ? -1 : 1));
   const signals = new LaneSignals(database, systemRandom, road.metrics, logger, { operational: false });
   const { queue, metrics } = road;
   const recorder = new RecordOutcomes(
@@ -237,8 +241,7 @@ async function disableOrEnable(): Promise<string> {
   return `disabled ${!disabled}`;
 }
 
-function outcomeOf(from: Claimed): FinishedTicket {
-  const now = new Date();
+function outcomeOf(from: Claimed, now: Date): FinishedTicket {
   const failure = one([
     'http_5xx',
     'http_5xx',
