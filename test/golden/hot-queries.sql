@@ -242,8 +242,8 @@ WITH change AS (
   sample_timeouts = CASE WHEN k.calm AND k.turned THEN 0 ELSE l.sample_timeouts END
   FROM locked k WHERE l.endpoint_id = k.endpoint_id
   RETURNING l.endpoint_id AS "endpointId", (k.successes > 0 OR k.troubled) AND NOT k.calm AS attentive,
-  CASE WHEN l.paused_at IS NULL AND l.circuit = 'closed' AND l.held > 0 AND l.queued * 2 < l.window_size
-  THEN least(l.held, l.window_size - l.queued) ELSE 0 END AS promote;
+  CASE WHEN l.paused_at IS NULL AND l.circuit = 'closed' AND l.queued * 2 < l.window_size THEN greatest(least(l.held, l.window_size - l.queued), 0) ELSE 0 END AS promote,
+  CASE WHEN l.paused_at IS NULL AND l.circuit = 'closed' THEN greatest(least(l.held, l.window_size - l.queued), 0) ELSE 0 END AS room;
 
 -- ordering_pick
 SELECT p.endpoint_id AS "endpointId", p.subscriber_id AS "subscriberId", p.key
@@ -297,12 +297,12 @@ UPDATE deliveries SET place = 'queued', ticket = ticket + 1, due_at = now(), due
   WHERE id = ANY($1::uuid[]) AND id >= $2::uuid AND id <= $3::uuid;
 
 -- record_room_to_promote
-SELECT r.endpoint_id AS "endpointId", r.promote,
+SELECT r.endpoint_id AS "endpointId", r.room, r.refill,
   pg_try_advisory_xact_lock(hashtextextended(r.endpoint_id::text, 33)) AS mine FROM (
-  SELECT l.endpoint_id, CASE WHEN l.held = 0 THEN 0 ELSE least(l.held, l.window_size - l.queued) END AS promote
+  SELECT l.endpoint_id, greatest(least(l.held, l.window_size - l.queued), 0) AS room, l.queued * 2 < l.window_size AS refill
   FROM lanes l
   WHERE l.endpoint_id = ANY($1::uuid[])
-  AND (l.held = 0 OR l.paused_at IS NULL AND l.circuit = 'closed' AND l.queued * 2 < l.window_size)) r;
+  AND (l.held = 0 OR l.paused_at IS NULL AND l.circuit = 'closed' AND (l.queued * 2 < l.window_size OR $2 AND l.queued < l.window_size))) r;
 
 -- lane_state_lock
 SELECT l.endpoint_id, l.subscriber_id, l.window_size, l.window_max, l.circuit, l.trips, l.opened_at, l.open_until, l.closed_at,

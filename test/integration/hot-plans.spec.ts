@@ -234,7 +234,10 @@ it('picks held deliveries from both ends of a backlog, and reads no more than it
   expect(
     await rowsTouched((tx) => recordRepository.pickHeld(tx, [{ endpointId, promote: 100 }])),
   ).toBeLessThanOrEqual(150);
-  expect(await rowsTouched((tx) => recordRepository.roomToPromote(tx, [endpointId]))).toBeLessThanOrEqual(1);
+  for (const anyRoom of [true, false])
+    expect(
+      await rowsTouched((tx) => recordRepository.roomToPromote(tx, [endpointId], anyRoom)),
+    ).toBeLessThanOrEqual(1);
   // Nothing has waited for a minute: the newest are no business of a promotion, but of a probe.
   const picked = (forProbe?: boolean) =>
     database.hotTransaction((tx) => recordRepository.pickHeld(tx, [{ endpointId, promote: 4 }], forProbe));

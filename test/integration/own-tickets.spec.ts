@@ -80,6 +80,27 @@ it.each([undefined, 0, 90.5, 86_400])('inserts what pg-boss inserts, due in %s s
   });
 });
 
+it('has in hand from the start what would be claimed at once, as pg-boss inserts and fetches it', async () => {
+  const [ours, theirs] = [{ ...aTicket(), claimed: true as const }, aTicket()];
+  await database.query('DELETE FROM pgboss.job');
+  const group = { id: theirs.endpointId };
+  await boss.insert(DELIVER_QUEUE, [{ id: theirs.deliveryId, data: {}, group, priority: theirs.priority }]);
+  expect(await boss.fetch(DELIVER_QUEUE, { batchSize: 1 })).toHaveLength(1);
+  await database.transaction((tx) => queue.insert(tx, [aTicket(), ours], { notify: false }));
+  const mine = await rowOf(database, ours.deliveryId);
+  expect(mine).toEqual(await rowOf(database, theirs.deliveryId));
+  expect(mine).toMatchObject({ state: 'active', started_on: 0, heartbeat_on: 0, retry_count: 0 });
+  // Nobody else is offered it; whoever has it proves it, and loses it when he does not.
+  expect(await queue.claim(9, [])).toHaveLength(1);
+  expect(await queue.touch([{ ...ours, retryCount: 0 }])).toEqual(new Set([ours.deliveryId]));
+  await database.query(`UPDATE pgboss.job SET heartbeat_on = now() - interval '1 hour'`);
+  await database.query('UPDATE pgboss.queue SET monitor_claim_on = NULL, monitor_on = NULL');
+  await boss.supervise(DELIVER_QUEUE);
+  expect(await queue.claim(9, [])).toContainEqual({
+    ...{ deliveryId: ours.deliveryId, endpointId: ENDPOINT, priority: 1, retryCount: 1 },
+  });
+});
+
 it('leaves a ticket that is there as it is, as pg-boss does', async () => {
   const ticket = aTicket();
   await database.transaction((tx) => queue.insert(tx, [ticket], { notify: false }));

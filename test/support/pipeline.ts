@@ -6,6 +6,7 @@ import {
   LaneSignals,
   RateSlots,
   RecordOutcomes,
+  Successors,
 } from '@app/delivery';
 import { parseCidrs, PUBLIC_ONLY, systemClock, systemRandom } from '@app/domain';
 import { AcceptEvents } from '@app/ingest';
@@ -21,8 +22,8 @@ export interface Pipeline {
   metrics: Metrics;
   /** The loops, to be run by hand. */
   lanes: KeepLanes;
-  /** Endpoints that this worker's pump calls saturated. */
-  saturated(): string[];
+  /** Endpoints that have more due than this worker's pump may start. */
+  hanging(): string[];
   startPump(options?: {
     concurrency?: number;
     concurrencyPerEndpoint?: number;
@@ -63,6 +64,7 @@ export async function startPipeline(
   const signals = new LaneSignals(database, systemRandom, metrics, logger, {
     operational: options.operational ?? false,
   });
+  const successors = new Successors(() => performance.now());
   const recorder = new RecordOutcomes(
     database,
     queue,
@@ -72,6 +74,7 @@ export async function startPipeline(
     metrics,
     logger,
     (ids, madeWork) => pump!.recorded(ids, madeWork),
+    { successors, takeOn: (promote) => pump!.takeOn(promote) },
   );
   const lanes = new KeepLanes(database, queue, systemClock, systemRandom, metrics, logger);
   // As a worker does: woken, and what was named has its turns given at once.
@@ -91,7 +94,7 @@ export async function startPipeline(
     queue,
     metrics,
     lanes,
-    saturated: () => pump?.saturated() ?? [],
+    hanging: () => pump?.hanging() ?? [],
     async startPump({
       concurrency = 64,
       concurrencyPerEndpoint = 16,
@@ -108,6 +111,7 @@ export async function startPipeline(
         tellsFailures: options.operational ?? false,
         clockIsInDoubt,
         monotonic,
+        successors,
         worker: options.worker ?? 'test:1',
       });
       pump.start();

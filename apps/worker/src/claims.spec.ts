@@ -89,6 +89,23 @@ describe('Claims', () => {
     expect([claims.has(later), gone]).toEqual([false, ['a']]);
   });
 
+  it('after a sleep are not proven by an answer that asked nothing of a claim which came meanwhile, though it is as old', async () => {
+    const { claims, queue, proven } = rig();
+    claims.add([ticket('a')]);
+    const old = ticket('old');
+    sleep(CLAIM_MS);
+    expect(claims.areProven()).toBe(false);
+    // Its statement was answered before the sleep, and read after it.
+    claims.add([old]);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(proven).not.toHaveBeenCalled();
+    expect(claims.areProven()).toBe(false);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(queue.stillOwn.mock.lastCall![0]).toContain(old);
+    expect(proven).toHaveBeenCalledTimes(1);
+    expect(claims.areProven()).toBe(true);
+  });
+
   it('after a sleep are proven by asking once whose they are, and then whoever waits is told', async () => {
     const { claims, queue, taken, gone, proven } = rig();
     claims.add([ticket('a'), ticket('b')]);

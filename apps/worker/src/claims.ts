@@ -48,13 +48,18 @@ export class Claims {
     clearInterval(this.heartbeat);
   }
 
-  /** The queue gave us these. */
+  /** The queue gave us these, or they were inserted as ours. */
   add(tickets: ClaimedTicket[]): void {
     for (const ticket of tickets) {
       if (this.tickets.has(ticket.deliveryId)) this.again.add(ticket.deliveryId);
       this.tickets.set(ticket.deliveryId, ticket);
     }
     this.metrics.claimed.set(this.tickets.size);
+  }
+
+  /** Endpoints of which we have tickets: waiting, under way, or not recorded yet. */
+  get endpointIds(): ReadonlySet<string> {
+    return new Set([...this.tickets.values()].map(({ endpointId }) => endpointId));
   }
 
   /** Whether this very claim is ours, not an earlier one of its delivery. */
@@ -94,11 +99,20 @@ export class Claims {
       const lost = this.holder.dropWaiting(tickets, ours);
       for (const { deliveryId } of lost) this.forget(deliveryId);
       this.metrics.claimed.set(this.tickets.size);
+      // The answer to a claim of before the sleep may have come meanwhile: it was not asked for.
+      if (slept && this.hasOther(tickets, at - CLAIM_MS)) return;
       this.touchedAt = at;
       if (slept) this.holder.proven();
     } catch (error) {
       this.logger.warn({ err: error }, 'claim.failed');
     }
+  }
+
+  private hasOther(asked: ClaimedTicket[], claimedBefore: number): boolean {
+    const known = new Set(asked);
+    return [...this.tickets.values()].some(
+      (ticket) => ticket.claimedAtMs <= claimedBefore && !known.has(ticket),
+    );
   }
 
   private forget(deliveryId: string): void {

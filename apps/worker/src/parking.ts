@@ -55,6 +55,11 @@ export class Parking {
     return this.count;
   }
 
+  /** Tickets of this endpoint. */
+  sizeOf(endpointId: string): number {
+    return this.parked.get(endpointId)?.length ?? 0;
+  }
+
   get freeSlots(): number {
     return this.shares.slots - this.running;
   }
@@ -153,6 +158,13 @@ export class Parking {
     return (this.parked.get(endpointId)?.some(isFirst) ?? false) || !this.mayStart(endpointId);
   }
 
+  /** The same for retries: first attempts that wait here are not in their way. */
+  saturatedForRetries(): string[] {
+    return this.known().filter(
+      (endpointId) => (this.parked.get(endpointId)?.some(isRetry) ?? false) || !this.mayStart(endpointId),
+    );
+  }
+
   /** The same for critical ones: others that wait here, for a slot that they may take, are not in their way. */
   saturatedForCritical(): string[] {
     return this.known().filter(
@@ -217,7 +229,11 @@ export class Parking {
 }
 
 function isFirst(ticket: ClaimedTicket): boolean {
-  return ticket.of !== 'retry';
+  return !isRetry(ticket);
+}
+
+function isRetry(ticket: ClaimedTicket): boolean {
+  return ticket.of === 'retry';
 }
 
 function isCritical(ticket: ClaimedTicket): boolean {

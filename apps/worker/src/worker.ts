@@ -11,6 +11,7 @@ import {
   LaneSignals,
   RateSlots,
   RecordOutcomes,
+  Successors,
 } from '@app/delivery';
 import { systemClock, systemRandom } from '@app/domain';
 import { Maintenance, type Logger, type Metrics } from '@app/observability';
@@ -90,6 +91,7 @@ export class Worker {
     this.counts = new CountAttempts(database);
     const operational = config.POSTHORN_OPERATIONAL_SUBSCRIBER !== '';
     const signals = new LaneSignals(database, systemRandom, metrics, logger, { operational });
+    const successors = new Successors(() => performance.now());
     this.recorder = new RecordOutcomes(
       database,
       this.queue,
@@ -99,6 +101,7 @@ export class Worker {
       metrics,
       logger,
       (ids, madeWork) => this.pump.recorded(ids, madeWork),
+      { successors, takeOn: (promote) => this.pump.takeOn(promote) },
     );
     this.pump = new Pump(
       this.queue,
@@ -116,6 +119,7 @@ export class Worker {
         tellsFailures: operational,
         clockIsInDoubt: () => this.clockIsInDoubt(),
         monotonic: () => performance.now(),
+        successors,
         worker: `${hostname()}:${process.pid}`,
       },
     );
@@ -139,10 +143,10 @@ export class Worker {
       [
         { name: 'cancel-stopped', everyMs: 1000, runOnce: () => lanes.cancelStopped() },
         { name: 'cancel-long-stopped', everyMs: 300_000, runOnce: () => lanes.cancelLongStopped() },
-        { name: 'promote-stalled', everyMs: 1000, runOnce: () => lanes.promoteStalled() },
+        { name: 'promote-stalled', everyMs: 1000, runOnce: () => lanes.promoteStalled(this.pump.served) },
         { name: 'clock', everyMs: 10_000, runOnce: () => this.measureClock() },
         { name: 'probes', everyMs: 500, runOnce: () => lanes.sendProbes() },
-        { name: 'sideline', everyMs: 1000, runOnce: () => lanes.sideline(this.pump.saturated()) },
+        { name: 'sideline', everyMs: 1000, runOnce: () => lanes.sideline(this.pump.hanging()) },
         { name: 'expire-held', everyMs: 60_000, runOnce: () => lanes.expireHeld() },
         { name: 'free-keys', everyMs: 60_000, runOnce: () => lanes.freeKeys() },
         {

@@ -4,6 +4,7 @@ export { CountAttempts } from './count-attempts.js';
 export { LaneSignals } from './lane-signals.js';
 export { RateSlots, type SlotsGiven, type SlotsWanted } from './rate-slots.js';
 export { HttpSender, type HttpSenderOptions, type SendRequest, type SendResult } from './http/http-sender.js';
+export { Successors, type Promote } from './successors.js';
 export { RecordOutcomes, type FinishedTicket } from './record-outcomes.js';
 export { SendAuthorized } from './send-authorized.js';
 export { promoteHeld } from './promote-held.js';

@@ -49,16 +49,17 @@ export class KeepLanes {
     return this.database.transaction((tx) => lanesRepository.cancelStopped(tx, true, BATCH));
   }
 
-  /** Held deliveries of open lanes that have room: after a resume, or when the worker that should have died. */
-  async promoteStalled(): Promise<number> {
-    const stalled = await lanesRepository.findStalled(this.database, this.stalledAfter, LANES_MAX);
-    this.stalledAfter = stalled.length === LANES_MAX ? stalled[LANES_MAX - 1] : null;
+  /** Held deliveries of open lanes that have room: after a resume, when the worker that should have died, or for workers beside one that takes them on; not of lanes that this worker serves itself. */
+  async promoteStalled(served: ReadonlySet<string> = new Set()): Promise<number> {
+    const found = await lanesRepository.findStalled(this.database, this.stalledAfter, LANES_MAX);
+    this.stalledAfter = found.length === LANES_MAX ? found[LANES_MAX - 1] : null;
+    const stalled = found.filter((endpointId) => !served.has(endpointId));
     return stalled.length === 0 ? 0 : this.promote(stalled);
   }
 
   /** Held deliveries of these lanes, as far as they have room. */
-  promote(endpointIds: string[]): Promise<number> {
-    return promoteHeld(this.database, this.queue, endpointIds);
+  async promote(endpointIds: string[]): Promise<number> {
+    return (await promoteHeld(this.database, this.queue, endpointIds)).count;
   }
 
   /** A probe for each circuit whose time has come. */
@@ -75,7 +76,7 @@ export class KeepLanes {
 
   /**
    * Takes retries that are due out of the queue where they could not be made anyway: their circuit is not closed, or a
-   * worker says that the endpoint has more due than it may start. Else every claim would step over them, one by one.
+   * worker says that the endpoint has more due than it may start, and does not answer. Else every claim would step over them, one by one.
    */
   async sideline(saturated: readonly string[]): Promise<number> {
     const shut = await lanesRepository.findShut(this.database, LANES_MAX);

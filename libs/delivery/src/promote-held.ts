@@ -8,18 +8,29 @@ import {
   type LaneChange,
   type OrderingKey,
   type PickedKey,
+  type RoomToPromote,
   type Tx,
 } from '@app/persistence';
-import type { DeliverQueue } from '@app/queue';
+import type { DeliverQueue, NewTicket, TicketInHand } from '@app/queue';
+import type { Takes } from './successors.js';
 
 // Then what has just happened is served beside it.
 const BACKLOG_AGE_MS = BACKLOG_AGE_SECONDS * 1000;
 // More than a window has room for need not be locked.
 const KEYS_MAX = 500;
 
+export interface Promoted {
+  count: number;
+  /** Of these, what the caller has in hand. */
+  inHand: TicketInHand[];
+}
+
+const NOTHING: Takes = new Map();
+
 /**
  * Gives places and tickets to held deliveries of lanes that have room: after every T2 that made room, and by the loop
- * that finds what a crash in between left. Answers how many it promoted.
+ * that finds what a crash in between left. What the caller takes himself does not pass through the queue: he has its tickets
+ * in hand, as if claimed.
  *
  * Its own transaction, and the lanes are locked by its last statement only: T2 waits for them. What keeps two promoters of
  * one lane apart is an advisory lock; the second leaves it to the first, and to the next T2. Not so ordering keys: the first may
@@ -33,38 +44,75 @@ export function promoteHeld(
   database: Pick<Database, 'hotTransaction'>,
   queue: Pick<DeliverQueue, 'insert' | 'notify'>,
   endpointIds: string[],
-): Promise<number> {
+  takes: Takes = NOTHING,
+): Promise<Promoted> {
   return database.hotTransaction(async (tx) => {
-    const lanes = await recordRepository.roomToPromote(tx, endpointIds);
-    if (lanes.length === 0) return 0;
+    const readRoom = async (ids: string[]): Promise<Promotable[]> =>
+      (await recordRepository.roomToPromote(tx, ids, takes.size > 0)).flatMap((lane) =>
+        promotable(lane, takes),
+      );
+    const lanes = await readRoom(endpointIds);
+    if (lanes.length === 0) return { count: 0, inHand: [] };
     const room = new Map(lanes.map(({ endpointId, promote }) => [endpointId, promote]));
     const mine = new Set(lanes.filter((lane) => lane.mine).map(({ endpointId }) => endpointId));
     const ready = await orderingRepository.pickReady(tx, [...room.keys()], KEYS_MAX);
-    const { next, turns, empty } = await nextOfKeys(tx, ready, room);
+    const { next, turns, empty } = await nextOfKeys(tx, ready, room, readRoom);
     const open = [...room]
       .filter(([endpointId, promote]) => promote > 0 && mine.has(endpointId))
       .map(([endpointId, promote]) => ({ endpointId, promote }));
     const picked =
       open.length > 0 ? await recordRepository.pickHeld(tx, open) : { critical: [], oldest: [], newest: [] };
     const chosen = [...next, ...fairly(picked, room)];
+    const tickets = ticketsFor(chosen, takes);
+    const inHand = tickets.flatMap(({ claimed, ...ticket }) =>
+      claimed ? [{ ...ticket, retryCount: 0 }] : [],
+    );
 
     const works: (() => Promise<unknown>)[] = [];
     if (chosen.length > 0) {
       const ids = chosen.map(({ id }) => id);
-      const tickets = chosen.map((delivery) => ({
-        deliveryId: delivery.id,
-        endpointId: delivery.endpointId,
-        priority: ticketPriority(delivery),
-      }));
       works.push(() => recordRepository.givePlaces(tx, ids));
       works.push(() => queue.insert(tx, tickets, { notify: false }));
-      works.push(() => queue.notify(tx, 'tickets'));
     }
+    if (inHand.length < tickets.length) works.push(() => queue.notify(tx, 'tickets'));
     if (turns.length > 0) works.push(() => orderingRepository.occupy(tx, turns));
     if (empty.length > 0) works.push(() => orderingRepository.leave(tx, empty));
     if (chosen.length > 0) works.push(() => recordRepository.settleLanes(tx, promotedOf(chosen)));
     await tx.commitWith(works);
-    return chosen.length;
+    return { count: chosen.length, inHand };
+  });
+}
+
+interface Promotable {
+  endpointId: string;
+  promote: number;
+  mine: boolean;
+}
+
+/**
+ * How many of a lane to promote: what the caller takes; of one that he takes nothing of, all that fill its window when half of it is empty.
+ * Not one by one: of an old backlog it would always be the oldest.
+ */
+function promotable({ endpointId, room, refill, mine }: RoomToPromote, takes: Takes): Promotable[] {
+  const wanted = Math.min(room, takes.get(endpointId) ?? (refill ? room : 0));
+  const promote = wanted > 1 || refill ? wanted : 0;
+  // Of one without anything held, ordering keys may be left over.
+  return promote > 0 || room === 0 ? [{ endpointId, promote, mine }] : [];
+}
+
+/**
+ * Of each endpoint the first ones are in hand, as many as `takes` says: normal first attempts, since critical ones and retries have shares of a
+ * worker that only a claim keeps to.
+ */
+function ticketsFor(chosen: Chosen[], takes: Takes): NewTicket[] {
+  const left = new Map(takes);
+  return chosen.map((delivery) => {
+    const { id: deliveryId, endpointId } = delivery;
+    const priority = ticketPriority(delivery);
+    const n = priority === 1 ? (left.get(endpointId) ?? 0) : 0;
+    if (n === 0) return { deliveryId, endpointId, priority };
+    left.set(endpointId, n - 1);
+    return { deliveryId, endpointId, priority, claimed: true };
   });
 }
 
@@ -87,6 +135,7 @@ async function nextOfKeys(
   tx: Tx,
   ready: OrderingKey[],
   room: Map<string, number>,
+  readRoom: (endpointIds: string[]) => Promise<Promotable[]>,
 ): Promise<{ next: Chosen[]; turns: (OrderingKey & { deliveryId: string })[]; empty: OrderingKey[] }> {
   if (ready.length === 0) return { next: [], turns: [], empty: [] };
   const heads = await orderingRepository.heads(tx, ready);
@@ -95,9 +144,7 @@ async function nextOfKeys(
     ({ head, endpointId }) => head?.place === 'held' && room.get(endpointId) === 0,
   );
   if (holdingNow.length > 0) {
-    const lanes = await recordRepository.roomToPromote(tx, [
-      ...new Set(holdingNow.map((key) => key.endpointId)),
-    ]);
+    const lanes = await readRoom([...new Set(holdingNow.map((key) => key.endpointId))]);
     for (const { endpointId, promote } of lanes) room.set(endpointId, promote);
   }
   const wanted: (PickedKey & { head: NonNullable<PickedKey['head']> })[] = [];

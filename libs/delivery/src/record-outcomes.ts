@@ -31,6 +31,7 @@ import {
 import type { CountAttempts } from './count-attempts.js';
 import type { DisabledBecause, EndpointSignals, LaneSignals } from './lane-signals.js';
 import { promoteHeld, unchanged } from './promote-held.js';
+import type { Promote, Successors } from './successors.js';
 
 /** A finished ticket, as the pump hands it over. */
 export interface FinishedTicket extends OutcomeRecord {
@@ -49,6 +50,15 @@ export interface FinishedTicket extends OutcomeRecord {
   proof: Proof | null;
   /** Somebody is to be told when it fails for good. */
   failureIsTold: boolean;
+}
+
+type SettledLane = LaneRoom & { turns: boolean; delivered: number };
+
+/** A worker that takes on what follows on its own deliveries. */
+export interface TakesOn {
+  successors: Successors;
+  /** Asks for as much as there is room for, and keeps what it gets. */
+  takeOn(promote: Promote): Promise<void>;
 }
 
 // One commit's fsync serves a whole group. Above the slots of a worker: a burst of quick receivers is one group.
@@ -83,6 +93,8 @@ export class RecordOutcomes {
     private readonly logger: Logger,
     /** Called when tickets are no longer this worker's, whatever became of them. */
     private readonly onRecorded: (deliveryIds: string[], madeWork: boolean) => void,
+    /** Of a worker; without it all that has room goes by way of the queue. */
+    private readonly takesOn: TakesOn | null = null,
   ) {}
 
   /** Outcomes that are not in the database yet. */
@@ -98,8 +110,11 @@ export class RecordOutcomes {
   /** Resolves when everything is written, or after the database has refused once while stopping. */
   async drain(): Promise<void> {
     this.stopping = true;
-    while (this.running) await this.running;
-    await this.following;
+    do {
+      while (this.running) await this.running;
+      // Tickets that were taken on meanwhile are given back.
+      await this.following;
+    } while (this.running);
   }
 
   private async run(): Promise<void> {
@@ -156,25 +171,30 @@ export class RecordOutcomes {
   private async follow(
     group: FinishedTicket[],
     byId: Map<string, RecordedOutcome>,
-    lanes: (LaneRoom & { turns: boolean })[],
+    lanes: SettledLane[],
   ): Promise<void> {
     const attentive = new Set(lanes.filter((lane) => lane.attentive).map((lane) => lane.endpointId));
     const signals = signalsOf(group, byId).filter((each) => attentive.has(each.endpointId) || each.proof);
     if (signals.length > 0) await this.lanes.apply(signals);
-    const open = lanes.filter((lane) => lane.promote > 0 || lane.attentive || lane.turns);
-    if (open.length > 0)
-      await promoteHeld(
-        this.database,
-        this.queue,
-        open.map(({ endpointId }) => endpointId),
+    const { takesOn } = this;
+    takesOn?.successors.count(lanes);
+    const promote: Promote = async (max, known) => {
+      const takes = takesOn?.successors.take(max);
+      // What is in hand brings another group, and this lane's next portion with it: in the queue it would cost a claim.
+      const open = lanes.filter(
+        (lane) => (lane.promote > 0 && !known.has(lane.endpointId)) || lane.attentive || lane.turns,
       );
+      const wanted = [...new Set([...(takes?.keys() ?? []), ...open.map(({ endpointId }) => endpointId)])];
+      return wanted.length === 0 ? [] : (await promoteHeld(this.database, this.queue, wanted, takes)).inHand;
+    };
+    await (takesOn ? takesOn.takeOn(promote) : promote(0, new Set()));
   }
 
   /** T2. The lanes are locked by the last statement before the commit, which follows without a wait. */
   private async record(
     tx: Tx,
     group: FinishedTicket[],
-  ): Promise<{ rows: RecordedOutcome[]; lanes: (LaneRoom & { turns: boolean })[]; madeWork: boolean }> {
+  ): Promise<{ rows: RecordedOutcome[]; lanes: SettledLane[]; madeWork: boolean }> {
     // Not waited for: the connection is in pipeline mode, so the next statement follows at once.
     const locked = recordRepository.lock(
       tx,
@@ -214,7 +234,12 @@ export class RecordOutcomes {
     if (changes.length > 0) works.push(async () => (room = await recordRepository.settleLanes(tx, changes)));
     await tx.commitWith(works);
     const turning = new Set(turns.map(({ endpointId }) => endpointId));
-    const lanes = room.map((lane) => ({ ...lane, turns: turning.has(lane.endpointId) }));
+    const delivered = firstsDelivered(applied);
+    const lanes = room.map((lane) => ({
+      ...lane,
+      turns: turning.has(lane.endpointId),
+      delivered: delivered.get(lane.endpointId) ?? 0,
+    }));
     return { rows, lanes, madeWork };
   }
 
@@ -322,6 +347,15 @@ function laneChanges(applied: FinishedTicket[], byId: Map<string, RecordedOutcom
 
 function count(change: LaneChange, place: 'queued' | 'held' | 'waiting' | null, by: number): void {
   if (place !== null) change[place] += by;
+}
+
+/** Of each endpoint: what follows on a retry or a critical one goes by way of the queue. */
+function firstsDelivered(applied: FinishedTicket[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const outcome of applied)
+    if (outcome.next.status === 'delivered' && ticketPriority(outcome) === 1)
+      counts.set(outcome.endpointId, (counts.get(outcome.endpointId) ?? 0) + 1);
+  return counts;
 }
 
 /** What an attempt says of its receiver: nothing, when it failed for our or the configuration's sake. */

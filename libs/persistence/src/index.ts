@@ -93,6 +93,7 @@ export {
   type HeldDelivery,
   type LaneChange,
   type LaneRoom,
+  type RoomToPromote,
   type OutcomeRecord,
   type RecordedOutcome,
 } from './record.repository.js';

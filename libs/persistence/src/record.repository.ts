@@ -83,9 +83,21 @@ export interface LaneChange {
 /** How many held deliveries a lane may promote now, and whether it has to be told what happened. */
 export interface LaneRoom {
   endpointId: string;
+  /** Fills its window; 0 until half of it is empty. */
   promote: number;
+  /** As many as it has room for, be it one. */
+  room: number;
   /** Its state is more than counts: see lane-signals.ts. */
   attentive: boolean;
+}
+
+/** A lane as whoever promotes finds it. */
+export interface RoomToPromote {
+  endpointId: string;
+  room: number;
+  /** Half of its window is empty: it is filled. */
+  refill: boolean;
+  mine: boolean;
 }
 
 export interface HeldDelivery {
@@ -98,6 +110,9 @@ export interface HeldDelivery {
 
 /** Older than this, the oldest of what a lane holds has waited through an outage: a backlog. */
 export const BACKLOG_AGE_SECONDS = 60;
+
+const IS_OPEN = `l.paused_at IS NULL AND l.circuit = 'closed'`;
+const ROOM = 'greatest(least(l.held, l.window_size - l.queued), 0)';
 
 /** The SQL of T2. Every method is one statement. */
 export const recordRepository = {
@@ -243,7 +258,7 @@ export const recordRepository = {
 
   /**
    * Changes the lanes' counts and answers how many held deliveries each may promote now: when less than half of
-   * the window is queued it is filled, so that promotion comes in batches and not one by one. A closed circuit that has
+   * the window is queued it is filled, so that promotion comes in batches and not one by one (`room` is for whoever takes them on). A closed circuit that has
    * seen nothing but successes grows its window here, by one for each; any other lane is `attentive` and is told after.
    */
   async settleLanes(tx: Tx, changes: LaneChange[]): Promise<LaneRoom[]> {
@@ -274,8 +289,8 @@ export const recordRepository = {
               sample_timeouts = CASE WHEN k.calm AND k.turned THEN 0 ELSE l.sample_timeouts END
          FROM locked k WHERE l.endpoint_id = k.endpoint_id
        RETURNING l.endpoint_id AS "endpointId", (k.successes > 0 OR k.troubled) AND NOT k.calm AS attentive,
-         CASE WHEN l.paused_at IS NULL AND l.circuit = 'closed' AND l.held > 0 AND l.queued * 2 < l.window_size
-              THEN least(l.held, l.window_size - l.queued) ELSE 0 END AS promote`,
+         CASE WHEN ${IS_OPEN} AND l.queued * 2 < l.window_size THEN ${ROOM} ELSE 0 END AS promote,
+         CASE WHEN ${IS_OPEN} THEN ${ROOM} ELSE 0 END AS room`,
       [
         changes.map((c) => c.endpointId),
         changes.map((c) => c.queued),
@@ -360,23 +375,20 @@ export const recordRepository = {
   },
 
   /**
-   * How many held deliveries each of these lanes may promote now; 0 for one that holds nothing, whose ordering keys may be
-   * left over. `mine`: nobody else is its promoter. The lanes themselves are not locked: T2 changes their counts meanwhile,
-   * and only promoters raise `queued` while something is held.
+   * How many held deliveries each of these lanes has room for; none for one that holds nothing, whose ordering keys may be left
+   * over. Lanes of which less than half is empty are left out unless `anyRoom`. `mine`: nobody else is its promoter. The lanes
+   * themselves are not locked: T2 changes their counts meanwhile, and only promoters raise `queued` while something is held.
    */
-  async roomToPromote(
-    tx: Tx,
-    endpointIds: string[],
-  ): Promise<{ endpointId: string; promote: number; mine: boolean }[]> {
+  async roomToPromote(tx: Tx, endpointIds: string[], anyRoom: boolean): Promise<RoomToPromote[]> {
     return tx.prepared(
       'record_room_to_promote',
-      `SELECT r.endpoint_id AS "endpointId", r.promote,
+      `SELECT r.endpoint_id AS "endpointId", r.room, r.refill,
               pg_try_advisory_xact_lock(hashtextextended(r.endpoint_id::text, 33)) AS mine FROM (
-         SELECT l.endpoint_id, CASE WHEN l.held = 0 THEN 0 ELSE least(l.held, l.window_size - l.queued) END AS promote
+         SELECT l.endpoint_id, ${ROOM} AS room, l.queued * 2 < l.window_size AS refill
            FROM lanes l
           WHERE l.endpoint_id = ANY($1::uuid[])
-            AND (l.held = 0 OR l.paused_at IS NULL AND l.circuit = 'closed' AND l.queued * 2 < l.window_size)) r`,
-      [endpointIds],
+            AND (l.held = 0 OR ${IS_OPEN} AND (l.queued * 2 < l.window_size OR $2 AND l.queued < l.window_size))) r`,
+      [endpointIds, anyRoom],
     );
   },
 };

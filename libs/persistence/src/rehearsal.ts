@@ -41,7 +41,7 @@ export const rehearseDelivering: Rehearsal = (tx) => {
     recordRepository.pickHeld(tx, []),
     recordRepository.lockHeld(tx, []),
     recordRepository.givePlaces(tx, []),
-    recordRepository.roomToPromote(tx, []),
+    recordRepository.roomToPromote(tx, [], false),
     laneStateRepository.lock(tx, []),
     laneStateRepository.write(tx, []),
   ];

@@ -28,6 +28,8 @@ export interface NewTicket {
   inSeconds?: number;
   /** Higher first. */
   priority: 0 | 1 | 2;
+  /** Whoever inserts it has it in hand, as after a claim: nobody else is offered it. */
+  claimed?: true;
 }
 
 interface Job {
@@ -53,13 +55,16 @@ const CLAIM_TAKES_SECONDS_MAX = 6;
 const INSERT = `
   WITH q AS MATERIALIZED (SELECT * FROM pgboss.queue WHERE name = '${DELIVER_QUEUE}')
   INSERT INTO pgboss.job (id, name, data, priority, start_after, created_on, group_id, expire_seconds, deletion_seconds, keep_until,
-                          retry_limit, retry_delay, retry_backoff, retry_delay_max, policy, dead_letter, heartbeat_seconds)
+                          retry_limit, retry_delay, retry_backoff, retry_delay_max, policy, dead_letter, heartbeat_seconds,
+                          state, started_on, heartbeat_on)
   SELECT t.id, q.name, '{}', t.priority, t.start_after, pgboss.job_now(), t.endpoint_id, q.expire_seconds, q.deletion_seconds,
          t.start_after + q.retention_seconds * interval '1 second',
-         q.retry_limit, q.retry_delay, q.retry_backoff, q.retry_delay_max, q.policy, q.dead_letter, q.heartbeat_seconds
+         q.retry_limit, q.retry_delay, q.retry_backoff, q.retry_delay_max, q.policy, q.dead_letter, q.heartbeat_seconds,
+         CASE WHEN t.claimed THEN 'active' ELSE 'created' END::pgboss.job_state,
+         CASE WHEN t.claimed THEN pgboss.job_now() END, CASE WHEN t.claimed THEN pgboss.job_now() END
     FROM (
-         SELECT u.id, u.endpoint_id, u.priority, pgboss.job_now() + u.in_seconds * interval '1 second' AS start_after
-           FROM unnest($1::uuid[], $2::text[], $3::int[], $4::float8[]) AS u (id, endpoint_id, priority, in_seconds)
+         SELECT u.id, u.endpoint_id, u.priority, u.claimed, pgboss.job_now() + u.in_seconds * interval '1 second' AS start_after
+           FROM unnest($1::uuid[], $2::text[], $3::int[], $4::float8[], $5::bool[]) AS u (id, endpoint_id, priority, in_seconds, claimed)
           WHERE u.id <> ALL (ARRAY(SELECT j.id FROM pgboss.job j WHERE j.name = '${DELIVER_QUEUE}' AND j.id = ANY ($1::uuid[])))) t
     -- Without its queue a ticket has no name, which is refused.
     LEFT JOIN q ON true`;
@@ -194,6 +199,7 @@ export class DeliverQueue {
       arrayOf(tickets.map((ticket) => ticket.endpointId)),
       arrayOf(tickets.map((ticket) => ticket.priority)),
       arrayOf(tickets.map((ticket) => ticket.inSeconds ?? 0)),
+      arrayOf(tickets.map((ticket) => ticket.claimed)),
     ]);
   }
 

@@ -4,5 +4,6 @@ export {
   type NewTicket,
   type QueueEvents,
   type Ticket,
+  type TicketInHand,
 } from './deliver-queue.js';
 export { DueListener } from './due-listener.js';
