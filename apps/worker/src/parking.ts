@@ -154,22 +154,18 @@ export class Parking {
     return this.known().filter((endpointId) => this.isSaturated(endpointId));
   }
 
-  isSaturated(endpointId: string): boolean {
-    return (this.parked.get(endpointId)?.some(isFirst) ?? false) || !this.mayStart(endpointId);
+  isSaturated(endpointId: string, inTheWay: (ticket: ClaimedTicket) => boolean = isFirst): boolean {
+    return (this.parked.get(endpointId)?.some(inTheWay) ?? false) || !this.mayStart(endpointId);
   }
 
   /** The same for retries: first attempts that wait here are not in their way. */
   saturatedForRetries(): string[] {
-    return this.known().filter(
-      (endpointId) => (this.parked.get(endpointId)?.some(isRetry) ?? false) || !this.mayStart(endpointId),
-    );
+    return this.known().filter((endpointId) => this.isSaturated(endpointId, isRetry));
   }
 
   /** The same for critical ones: others that wait here, for a slot that they may take, are not in their way. */
   saturatedForCritical(): string[] {
-    return this.known().filter(
-      (endpointId) => (this.parked.get(endpointId)?.some(isCritical) ?? false) || !this.mayStart(endpointId),
-    );
+    return this.known().filter((endpointId) => this.isSaturated(endpointId, isCritical));
   }
 
   takeAll(): ClaimedTicket[] {

@@ -20,6 +20,7 @@ import {
   type PumpRepository,
 } from '@app/persistence';
 import type { DeliverQueue, TicketInHand } from '@app/queue';
+import { aheadOf, roomAhead } from './ahead.js';
 import { Claims } from './claims.js';
 import { ClassBudgets, type ClaimPlan, type TicketClass } from './class-budgets.js';
 import { Parking, type ClaimedTicket } from './parking.js';
@@ -57,8 +58,6 @@ const FEW_SLOTS_MAX = 32;
 const GATHER_MS = 2;
 // Of what is taken on, as long as something stands in the queue.
 const QUEUE_SHARE = 1 / 4;
-// Of what is delivered in a seventh of a second: 0.4 s of it.
-const AHEAD = 3;
 // Beside requests that hang an attempt frees one now and then.
 const FREED_MIN = 4;
 
@@ -155,7 +154,7 @@ export class Pump {
   private async claimAhead(max: number, answering: ReadonlyMap<string, number>): Promise<number> {
     const except = this.parking
       .saturated()
-      .filter((endpointId) => this.parking.sizeOf(endpointId) >= aheadOf(answering.get(endpointId) ?? 0));
+      .filter((endpointId) => this.parking.sizeOf(endpointId) >= aheadOf(answering, endpointId));
     const claimedAtMs = this.clock.now().getTime();
     try {
       const tickets = await this.queue.claim(max, except, { priorityMin: 1, priorityMax: 1 });
@@ -166,22 +165,11 @@ export class Pump {
     }
   }
 
-  /**
-   * For how many of those that answer there is room: what is delivered to them in 0.4 s waits here, but no more than three times as many as
-   * there are slots. A promotion costs as much for one as for hundreds, so there is none until two thirds of them have gone. What waits
-   * beyond that, of one that is slow, waits for its endpoint, and is in nobody's way.
-   */
+  /** For how many tickets of those that answer there is room: with their share three times as many as there are slots, at most. */
   private roomAhead(answering: ReadonlyMap<string, number>): number {
     const { concurrency } = this.options;
     if (this.stopping || !this.isAwake() || this.outcomes.backlog > concurrency * 2) return 0;
-    let most = 0;
-    let waiting = 0;
-    for (const [endpointId, delivered] of answering) {
-      most += aheadOf(delivered);
-      waiting += Math.min(this.parking.sizeOf(endpointId), aheadOf(delivered));
-    }
-    most = Math.min(most, concurrency * 3);
-    return waiting * 3 > most ? 0 : most - waiting;
+    return roomAhead(answering, (endpointId) => this.parking.sizeOf(endpointId), concurrency * 3);
   }
 
   /** T2 has settled these: they are nobody's now. */
@@ -621,10 +609,6 @@ interface MaybeLoaded {
 const HOSTS_GENERATION_MAX = 5000;
 const HOSTS_GENERATION_MS = 30_000;
 const hosts = new Generations<string>(HOSTS_GENERATION_MAX, HOSTS_GENERATION_MS);
-
-function aheadOf(delivered: number): number {
-  return Math.ceil(delivered * AHEAD);
-}
 
 function hostOf(url: string): string {
   const known = hosts.get(url);

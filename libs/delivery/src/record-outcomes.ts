@@ -178,11 +178,11 @@ export class RecordOutcomes {
     if (signals.length > 0) await this.lanes.apply(signals);
     const { takesOn } = this;
     takesOn?.successors.count(lanes);
-    const promote: Promote = async (max, known) => {
+    const promote: Promote = async (max, inHand) => {
       const takes = takesOn?.successors.take(max);
       // What is in hand brings another group, and this lane's next portion with it: in the queue it would cost a claim.
       const open = lanes.filter(
-        (lane) => (lane.promote > 0 && !known.has(lane.endpointId)) || lane.attentive || lane.turns,
+        (lane) => (lane.promote > 0 && !inHand.has(lane.endpointId)) || lane.attentive || lane.turns,
       );
       const wanted = [...new Set([...(takes?.keys() ?? []), ...open.map(({ endpointId }) => endpointId)])];
       return wanted.length === 0 ? [] : (await promoteHeld(this.database, this.queue, wanted, takes)).inHand;

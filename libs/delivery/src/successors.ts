@@ -8,7 +8,7 @@ export type Takes = ReadonlyMap<string, number>;
 export type Promote = (
   max: number,
   /** Endpoints of which the caller has something in hand already. */
-  known: ReadonlySet<string>,
+  inHand: ReadonlySet<string>,
 ) => Promise<TicketInHand[]>;
 
 // What was delivered counts half as much a tenth of a second later: of a steady stream that is what comes in a seventh of a second.
@@ -33,7 +33,7 @@ interface Lately {
 
 /**
  * Which endpoints this worker delivers to and that hold more. What it takes on of them makes no ticket that somebody has to claim: a sixth
- * of what a drained backlog costs the server (docs/adr/0014).
+ * of what a drained backlog costs the server (docs/adr/0018).
  */
 export class Successors {
   /** Who was taken of the longest time ago is first. */
