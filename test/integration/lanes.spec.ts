@@ -333,26 +333,30 @@ describe('what waits', () => {
     expect(await lanesOf(1).reconcile()).toBe(0);
   });
 
-  it('serves what has just happened beside a backlog that is older than a minute', async () => {
-    const customer = await boundary.customer({}, { paused_at: new Date(), window_size: 8, window_max: 8 });
-    const old = await boundary.publish(customer, 200);
-    await boundary.database.query(
-      `UPDATE deliveries SET due_at = now() - interval '2 hours' WHERE id = ANY($1)`,
-      [old],
-    );
-    await boundary.publish(customer, 40, { from: 1000 });
-    boundary.answering(customer, { status: 200, afterMs: 5 });
-    await boundary.set('lanes', customer, { paused_at: null });
-    await lanesOf(0).promoteStalled();
-    await boundary.untilCounts(customer, { delivered: 240 }, 25_000);
-    const order = boundary.hitsOf(customer).map(({ data }) => data.n);
-    // While both wait each gets half of the places; the old ones among themselves go oldest first.
-    const lastFresh = order.findLastIndex((n) => n >= 1000);
-    expect(lastFresh).toBeLessThan(2 * 40 + 16);
-    expect(order.slice(0, 16).filter((n) => n >= 1000).length).toBeGreaterThanOrEqual(6);
-    const firstOld = order.filter((n) => n < 1000).slice(0, 20);
-    expect(Math.max(...firstOld)).toBeLessThan(32);
-  });
+  it.each([8, 3, 1])(
+    'serves what has just happened beside a backlog that is older than a minute, a window of %d',
+    async (window) => {
+      const columns = { paused_at: new Date(), window_size: window, window_max: window };
+      const customer = await boundary.customer({}, columns);
+      const old = await boundary.publish(customer, 120);
+      await boundary.database.query(
+        `UPDATE deliveries SET due_at = now() - interval '2 hours' WHERE id = ANY($1)`,
+        [old],
+      );
+      await boundary.publish(customer, 40, { from: 1000 });
+      boundary.answering(customer, { status: 200, afterMs: 5 });
+      await boundary.set('lanes', customer, { paused_at: null });
+      await lanesOf(0).promoteStalled();
+      await boundary.untilCounts(customer, { delivered: 160 }, 25_000);
+      const order = boundary.hitsOf(customer).map(({ data }) => data.n);
+      // While both wait each gets half of the places; the old ones among themselves go oldest first.
+      const lastFresh = order.findLastIndex((n) => n >= 1000);
+      expect(lastFresh).toBeLessThan(2 * 40 + 8);
+      expect(order.slice(0, 16).filter((n) => n >= 1000).length).toBeGreaterThanOrEqual(6);
+      const firstOld = order.filter((n) => n < 1000).slice(0, 20);
+      expect(Math.max(...firstOld)).toBeLessThan(32);
+    },
+  );
 
   it('goes strictly oldest first while the backlog is younger than a minute', async () => {
     const customer = await boundary.customer({}, { paused_at: new Date(), window_size: 1, window_max: 1 });

@@ -72,6 +72,23 @@ it.each([
   await boundary.workers[0].lanes.cancelStopped();
 });
 
+it('gives the newest half of what it takes of an old backlog, of an odd number by turns one more', async () => {
+  const customer = await boundary.customer({}, { paused_at: new Date(), window_size: 40, window_max: 40 });
+  const old = new Set(await boundary.publish(customer, 40));
+  await boundary.database.query(
+    `UPDATE deliveries SET due_at = now() - interval '1 hour' WHERE id = ANY($1)`,
+    [[...old]],
+  );
+  await boundary.publish(customer, 20);
+  await boundary.set('lanes', customer, { paused_at: null });
+  const newestOf = async (takes: number): Promise<number> => {
+    const { inHand } = await promote(customer, takes);
+    expect(inHand).toHaveLength(takes);
+    return inHand.filter(({ deliveryId }) => !old.has(deliveryId)).length;
+  };
+  expect([await newestOf(3), await newestOf(3), await newestOf(7), await newestOf(4)]).toEqual([1, 2, 3, 2]);
+});
+
 it('leaves retries to the queue, where they have their share', async () => {
   const customer = await boundary.customer({}, { window_size: 1, window_max: 1 });
   await boundary.publish(customer, 5);

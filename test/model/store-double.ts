@@ -261,6 +261,7 @@ export class StoreDouble {
   /** Gives places and tickets to held deliveries as far as the lane has room. */
   promote(endpoint: EndpointDouble): void {
     let room = this.roomOf(endpoint);
+    const { held: before } = endpoint;
     // Of one that holds nothing, ordering keys may be left over.
     if (room <= 0 && endpoint.held > 0) return;
     for (const key of this.readyKeys(endpoint)) {
@@ -272,8 +273,7 @@ export class StoreDouble {
       room--;
       this.giveTicket(head);
     }
-    const held = this.heldOf(endpoint);
-    for (const delivery of fairly(held, room)) this.giveTicket(delivery);
+    for (const delivery of fairly(this.heldOf(endpoint), room, before % 2)) this.giveTicket(delivery);
   }
 
   promoteStalled(): void {
@@ -585,10 +585,11 @@ function placeOf(decision: ResendDecision): DeliveryPlace {
 }
 
 /** The oldest; half of the places to the newest when the oldest have waited through an outage. As promote-held.ts. */
-function fairly(held: DeliveryDouble[], room: number): DeliveryDouble[] {
+function fairly(held: DeliveryDouble[], room: number, oneMore: number): DeliveryDouble[] {
   const oldest = held.slice(0, room);
   const since = (held.at(-1)?.dueAtMs ?? 0) - BACKLOG_AGE_MS;
-  const newest = room < 2 ? [] : held.slice(-Math.floor(room / 2)).filter((d) => d.dueAtMs >= since);
+  const half = Math.floor((room + oneMore) / 2);
+  const newest = half < 1 ? [] : held.slice(-half).filter((d) => d.dueAtMs >= since);
   const fresh = oldest[0]?.dueAtMs >= since ? [] : newest;
   return [...new Set([...fresh, ...oldest])].slice(0, room);
 }

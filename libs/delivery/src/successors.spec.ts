@@ -60,7 +60,7 @@ it('leaves nobody out of many that are slow', () => {
   expect(taken.size).toBe(400);
 });
 
-it('never gives one by one, of which no half would be the newest', () => {
+it('never gives one by one, for which a transaction is too much', () => {
   expect(after(lane('a', 1), lane('b', 100)).take(100).get('a')).toBe(2);
   expect(after(lane('a', 1)).take(1)).toEqual(new Map());
 });

@@ -17,7 +17,7 @@ const HALF_LIFE_MS = 100;
 // case: small windows are filled.
 const GROWTH = 2;
 const FEW = 16;
-// Of an old backlog half goes to the newest: one would always be the oldest.
+// A transaction for one delivery is more than its ticket costs.
 const TAKE_MIN = 2;
 // As many as a claim may take of one.
 const TAKE_MAX = 256;

@@ -95,6 +95,7 @@ export interface LaneRoom {
 export interface RoomToPromote {
   endpointId: string;
   room: number;
+  held: number;
   /** Half of its window is empty: it is filled. */
   refill: boolean;
   mine: boolean;
@@ -331,7 +332,7 @@ export const recordRepository = {
                 AND ($3::bool OR (SELECT o.set_aside_at FROM deliveries o
                       WHERE o.endpoint_id = r.endpoint_id AND o.status = 'pending' AND (o.ordering_key IS NULL) AND o.set_aside = 'held' AND o.place = 'held' AND NOT o.critical
                       ORDER BY o.set_aside_at, o.id LIMIT 1) < now() - interval '${BACKLOG_AGE_SECONDS} seconds')
-              ORDER BY d.set_aside_at DESC, d.id DESC LIMIT r.n / 2 FOR UPDATE SKIP LOCKED) newest) p`,
+              ORDER BY d.set_aside_at DESC, d.id DESC LIMIT (r.n + 1) / 2 FOR UPDATE SKIP LOCKED) newest) p`,
       [room.map((r) => r.endpointId), room.map((r) => r.promote), newestAlways],
     );
     const rows = cells.map(([id, endpointId, dueAt, trigger, critical, newest]) => ({
@@ -382,9 +383,9 @@ export const recordRepository = {
   async roomToPromote(tx: Tx, endpointIds: string[], anyRoom: boolean): Promise<RoomToPromote[]> {
     return tx.prepared(
       'record_room_to_promote',
-      `SELECT r.endpoint_id AS "endpointId", r.room, r.refill,
+      `SELECT r.endpoint_id AS "endpointId", r.room, r.held, r.refill,
               pg_try_advisory_xact_lock(hashtextextended(r.endpoint_id::text, 33)) AS mine FROM (
-         SELECT l.endpoint_id, ${ROOM} AS room, l.queued * 2 < l.window_size AS refill
+         SELECT l.endpoint_id, ${ROOM} AS room, l.held, l.queued * 2 < l.window_size AS refill
            FROM lanes l
           WHERE l.endpoint_id = ANY($1::uuid[])
             AND (l.held = 0 OR ${IS_OPEN} AND (l.queued * 2 < l.window_size OR $2 AND l.queued < l.window_size))) r`,
