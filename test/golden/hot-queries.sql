@@ -286,7 +286,7 @@ SELECT p.id, p.endpoint_id AS "endpointId", p.due_at AS "dueAt", p.trigger, p.cr
   AND ($3::bool OR (SELECT o.set_aside_at FROM deliveries o
   WHERE o.endpoint_id = r.endpoint_id AND o.status = 'pending' AND (o.ordering_key IS NULL) AND o.set_aside = 'held' AND o.place = 'held' AND NOT o.critical
   ORDER BY o.set_aside_at, o.id LIMIT 1) < now() - interval '60 seconds')
-  ORDER BY d.set_aside_at DESC, d.id DESC LIMIT r.n / 2 FOR UPDATE SKIP LOCKED) newest) p;
+  ORDER BY d.set_aside_at DESC, d.id DESC LIMIT (r.n + 1) / 2 FOR UPDATE SKIP LOCKED) newest) p;
 
 -- record_lock_held
 SELECT id FROM deliveries WHERE id = ANY($1::uuid[]) AND id >= $2::uuid AND id <= $3::uuid AND place = 'held'
@@ -297,9 +297,9 @@ UPDATE deliveries SET place = 'queued', ticket = ticket + 1, due_at = now(), due
   WHERE id = ANY($1::uuid[]) AND id >= $2::uuid AND id <= $3::uuid;
 
 -- record_room_to_promote
-SELECT r.endpoint_id AS "endpointId", r.room, r.refill,
+SELECT r.endpoint_id AS "endpointId", r.room, r.held, r.refill,
   pg_try_advisory_xact_lock(hashtextextended(r.endpoint_id::text, 33)) AS mine FROM (
-  SELECT l.endpoint_id, greatest(least(l.held, l.window_size - l.queued), 0) AS room, l.queued * 2 < l.window_size AS refill
+  SELECT l.endpoint_id, greatest(least(l.held, l.window_size - l.queued), 0) AS room, l.held, l.queued * 2 < l.window_size AS refill
   FROM lanes l
   WHERE l.endpoint_id = ANY($1::uuid[])
   AND (l.held = 0 OR l.paused_at IS NULL AND l.circuit = 'closed' AND (l.queued * 2 < l.window_size OR $2 AND l.queued < l.window_size))) r;

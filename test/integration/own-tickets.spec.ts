@@ -141,7 +141,9 @@ it('claims by priority, then the longest waiting; nobody of those that are left 
   expect(await queue.claim(9, [], { priorityMin: 3 as never })).toEqual([]);
   expect((await queue.claim(9, [ENDPOINT])).map(({ deliveryId }) => deliveryId)).toEqual([stray]);
   expect((await queue.claim(1, [])).map(({ deliveryId }) => deliveryId)).toEqual([urgent.deliveryId]);
-  expect((await queue.claim(9, [], { priorityMin: 1 })).map(({ deliveryId }) => deliveryId)).toEqual([
+  expect(await queue.claim(9, [], { priorityMin: 1, since: new Date(Date.now() + 60_000) })).toEqual([]);
+  const since = new Date(Date.now() - 60_000);
+  expect((await queue.claim(9, [], { priorityMin: 1, since })).map(({ deliveryId }) => deliveryId)).toEqual([
     second.deliveryId,
   ]);
   expect((await queue.claim(9, [], { priorityMax: 0 })).map(({ deliveryId }) => deliveryId)).toEqual([

@@ -24,6 +24,7 @@ import { aheadOf, roomAhead } from './ahead.js';
 import { Claims } from './claims.js';
 import { ClassBudgets, type ClaimPlan, type TicketClass } from './class-budgets.js';
 import { Parking, type ClaimedTicket } from './parking.js';
+import { QueueFront } from './queue-front.js';
 import { RetryBudget } from './retry-budget.js';
 import { TimedTickets } from './timed-tickets.js';
 import { BROKEN, GIVEN_BACK, inTheQueue, NOTHING_TO_DO, OVER_BUDGET } from './unattempted.js';
@@ -71,6 +72,7 @@ export class Pump {
   private readonly retryBudget: RetryBudget;
   private readonly timed: TimedTickets;
   private readonly claims: Claims;
+  private readonly front: QueueFront;
   private readonly fewSlots: number;
   private rounds: Promise<void> | null = null;
   private woken = false;
@@ -117,6 +119,7 @@ export class Pump {
       gone: (deliveryId) => this.timed.drop(deliveryId),
       proven: () => this.wake(),
     });
+    this.front = new QueueFront(nowMs, clock);
     this.fewSlots = Math.min(FEW_SLOTS_MAX, options.concurrency / 4);
   }
 
@@ -155,10 +158,9 @@ export class Pump {
     const except = this.parking
       .saturated()
       .filter((endpointId) => this.parking.sizeOf(endpointId) >= aheadOf(answering, endpointId));
-    const claimedAtMs = this.clock.now().getTime();
     try {
-      const tickets = await this.queue.claim(max, except, { priorityMin: 1, priorityMax: 1 });
-      return this.claimed(tickets, claimedAtMs).length;
+      const tickets = await this.claimOf({ priorityMin: 1, priorityMax: 1, max }, except);
+      return tickets.length;
     } catch (error) {
       this.logger.warn({ err: error }, 'claim.failed');
       return 0;
@@ -248,11 +250,11 @@ export class Pump {
 
   /** Claims for free slots and starts what it gets. Answers whether another round should follow at once. */
   private async round(): Promise<boolean> {
-    // Where what is parked goes out there is soon room for more of the same: claimed with it, or each would be loaded by itself.
-    const started = this.startParked();
+    // Where the last that is parked goes out there is room for more of the same.
+    this.startParked();
     // It could start nothing of what it claimed, and would claim all retries that are due.
     if (!this.isAwake()) return false;
-    if (started === 0 && !this.mayFindMore()) return false;
+    if (!this.mayFindMore()) return false;
     this.asked = false;
     this.hungry = true;
     // Outcomes that the database does not take pile up here: no more until it does.
@@ -299,11 +301,18 @@ export class Pump {
   /** Answers whether there may be more of the kind. */
   private async claim(plan: ClaimPlan, except: string[]): Promise<boolean> {
     const max = Math.min(plan.max, CLAIM_MAX);
-    const claimedAtMs = this.clock.now().getTime();
     const leftOut = plan.priorityMin === 2 ? this.parking.saturatedForCritical() : except;
-    const tickets = this.claimed(await this.queue.claim(max, leftOut, plan), claimedAtMs);
+    const tickets = await this.claimOf({ ...plan, max }, leftOut);
     this.startParked();
     return tickets.length === max;
+  }
+
+  private async claimOf({ max, ...of }: ClaimPlan, except: string[]): Promise<ClaimedTicket[]> {
+    const beginning = this.front.beginning(of, except);
+    const claimedAtMs = this.clock.now().getTime();
+    const tickets = await this.queue.claim(max, except, { ...of, since: beginning.since });
+    this.front.ended(beginning, tickets.length === max);
+    return this.claimed(tickets, claimedAtMs);
   }
 
   /** These are ours now, and wait here for a slot. */

@@ -19,6 +19,8 @@ export interface TicketInHand extends Ticket {
 export interface ClaimOf {
   priorityMin?: 0 | 1 | 2;
   priorityMax?: 0 | 1 | 2;
+  /** None that was made before. */
+  since?: Date | null;
 }
 
 /** A ticket to insert: due now, or after so many seconds on the database's clock. */
@@ -74,6 +76,7 @@ const CLAIM = `
     SELECT id FROM pgboss.job
      WHERE name = '${DELIVER_QUEUE}' AND state < 'active' AND NOT blocked AND start_after <= pgboss.job_now()
        AND (group_id IS NULL OR group_id <> ALL ($2::text[])) AND priority BETWEEN $3 AND $4
+       AND created_on >= $5::timestamptz
      ORDER BY priority DESC, created_on LIMIT $1 FOR UPDATE SKIP LOCKED)
   UPDATE pgboss.job SET state = 'active', started_on = pgboss.job_now(), heartbeat_on = pgboss.job_now(),
          retry_count = retry_count + (started_on IS NOT NULL)::int
@@ -81,6 +84,7 @@ const CLAIM = `
   RETURNING id, group_id AS "groupId", retry_count AS "retryCount", priority`;
 const PRIORITY_LOWEST = 0;
 const PRIORITY_HIGHEST = 2;
+const THE_FIRST = '-infinity';
 
 /** What pg-boss reports on its own account: a failed supervision or a warning about the queue. */
 export type QueueEvents = (kind: 'error' | 'warning', detail: unknown) => void;
@@ -171,7 +175,7 @@ export class DeliverQueue {
    */
   async claim(max: number, except: string[], of: ClaimOf = {}): Promise<TicketInHand[]> {
     const { priorityMin = PRIORITY_LOWEST, priorityMax = PRIORITY_HIGHEST } = of;
-    const values = [max, except, priorityMin, priorityMax];
+    const values = [max, except, priorityMin, priorityMax, of.since ?? THE_FIRST];
     const { rows: jobs } = await this.database.claims.query<Job>({
       name: 'queue_claim',
       text: CLAIM,
