@@ -297,9 +297,9 @@ UPDATE deliveries SET place = 'queued', ticket = ticket + 1, due_at = now(), due
   WHERE id = ANY($1::uuid[]) AND id >= $2::uuid AND id <= $3::uuid;
 
 -- record_room_to_promote
-SELECT r.endpoint_id AS "endpointId", r.room, r.held, r.refill,
+SELECT r.endpoint_id AS "endpointId", r.room, r.refill,
   pg_try_advisory_xact_lock(hashtextextended(r.endpoint_id::text, 33)) AS mine FROM (
-  SELECT l.endpoint_id, greatest(least(l.held, l.window_size - l.queued), 0) AS room, l.held, l.queued * 2 < l.window_size AS refill
+  SELECT l.endpoint_id, greatest(least(l.held, l.window_size - l.queued), 0) AS room, l.queued * 2 < l.window_size AS refill
   FROM lanes l
   WHERE l.endpoint_id = ANY($1::uuid[])
   AND (l.held = 0 OR l.paused_at IS NULL AND l.circuit = 'closed' AND (l.queued * 2 < l.window_size OR $2 AND l.queued < l.window_size))) r;

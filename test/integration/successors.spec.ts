@@ -72,21 +72,25 @@ it.each([
   await boundary.workers[0].lanes.cancelStopped();
 });
 
-it('gives the newest half of what it takes of an old backlog, of an odd number by turns one more', async () => {
-  const customer = await boundary.customer({}, { paused_at: new Date(), window_size: 40, window_max: 40 });
-  const old = new Set(await boundary.publish(customer, 40));
+it('gives the newest half of what it takes of an old backlog, of an odd number by chance one more', async () => {
+  const customer = await boundary.customer({}, { paused_at: new Date(), window_size: 100, window_max: 100 });
+  const old = new Set(await boundary.publish(customer, 80));
   await boundary.database.query(
     `UPDATE deliveries SET due_at = now() - interval '1 hour' WHERE id = ANY($1)`,
     [[...old]],
   );
-  await boundary.publish(customer, 20);
+  await boundary.publish(customer, 60);
   await boundary.set('lanes', customer, { paused_at: null });
   const newestOf = async (takes: number): Promise<number> => {
     const { inHand } = await promote(customer, takes);
     expect(inHand).toHaveLength(takes);
     return inHand.filter(({ deliveryId }) => !old.has(deliveryId)).length;
   };
-  expect([await newestOf(3), await newestOf(3), await newestOf(7), await newestOf(4)]).toEqual([1, 2, 3, 2]);
+  expect(await newestOf(4)).toBe(2);
+  const ofThree: number[] = [];
+  while (ofThree.length < 25) ofThree.push(await newestOf(3));
+  // All alike once in sixteen million runs.
+  expect(new Set(ofThree)).toEqual(new Set([1, 2]));
 });
 
 it('leaves retries to the queue, where they have their share', async () => {

@@ -261,7 +261,6 @@ export class StoreDouble {
   /** Gives places and tickets to held deliveries as far as the lane has room. */
   promote(endpoint: EndpointDouble): void {
     let room = this.roomOf(endpoint);
-    const { held: before } = endpoint;
     // Of one that holds nothing, ordering keys may be left over.
     if (room <= 0 && endpoint.held > 0) return;
     for (const key of this.readyKeys(endpoint)) {
@@ -273,7 +272,7 @@ export class StoreDouble {
       room--;
       this.giveTicket(head);
     }
-    for (const delivery of fairly(this.heldOf(endpoint), room, before % 2)) this.giveTicket(delivery);
+    for (const delivery of fairly(this.heldOf(endpoint), room)) this.giveTicket(delivery);
   }
 
   promoteStalled(): void {
@@ -585,10 +584,11 @@ function placeOf(decision: ResendDecision): DeliveryPlace {
 }
 
 /** The oldest; half of the places to the newest when the oldest have waited through an outage. As promote-held.ts. */
-function fairly(held: DeliveryDouble[], room: number, oneMore: number): DeliveryDouble[] {
+function fairly(held: DeliveryDouble[], room: number): DeliveryDouble[] {
   const oldest = held.slice(0, room);
   const since = (held.at(-1)?.dueAtMs ?? 0) - BACKLOG_AGE_MS;
-  const half = Math.floor((room + oneMore) / 2);
+  const coin = [held.at(0), held.at(-1)].reduce((bits, d) => bits ^ parseInt(d?.id.at(-1) ?? '0', 16), 0) & 1;
+  const half = Math.floor((room + coin) / 2);
   const newest = half < 1 ? [] : held.slice(-half).filter((d) => d.dueAtMs >= since);
   const fresh = oldest[0]?.dueAtMs >= since ? [] : newest;
   return [...new Set([...fresh, ...oldest])].slice(0, room);

@@ -81,7 +81,7 @@ export async function startPipeline(
   const listener = new DueListener(
     url,
     (notice) => {
-      pump?.wake();
+      pump?.wake(notice === 'firsts' ? 'firsts' : 'all');
       if (typeof notice === 'object')
         lanes
           .promote([...notice.endpointIds])

@@ -169,3 +169,21 @@ it('keeps every share whatever ends when, and counts nothing when all has ended'
     ),
   );
 });
+
+it('a worker of three slots gives them by turns, told by what started last, not by how often it asked', () => {
+  const { shared } = budgets(3);
+  const [critical, normal] = [
+    { max: 1, priorityMin: 2 },
+    { max: 3, priorityMin: 1, priorityMax: 1 },
+  ];
+  // Whether critical ones are about is known once one has started.
+  shared.start('critical');
+  shared.end('critical');
+  for (let n = 0; n < 3; n++) expect(shared.planFirsts(3)).toEqual(normal);
+  shared.start('retry');
+  shared.end('retry');
+  expect(shared.planFirsts(3)).toEqual(normal);
+  shared.start('normal');
+  shared.end('normal');
+  for (let n = 0; n < 3; n++) expect(shared.planFirsts(3)).toEqual(critical);
+});

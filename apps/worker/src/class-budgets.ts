@@ -41,6 +41,7 @@ export class ClassBudgets {
   start(of: TicketClass): void {
     this.underWay[of]++;
     if (of === 'critical') this.criticalSeenAt = this.nowMs();
+    if (of !== 'retry') this.normalsTurn = of === 'critical' && this.slots < SLOTS_TO_SHARE_MIN;
   }
 
   end(of: TicketClass): void {
@@ -68,8 +69,7 @@ export class ClassBudgets {
       return { max: free, priorityMin: 2 };
     }
     const criticalMax = Math.max(1, Math.floor(this.slots * CRITICAL_SHARE));
-    // With so few slots half of them is all or nothing: the two take turns.
-    this.normalsTurn = !this.normalsTurn && this.slots < SLOTS_TO_SHARE_MIN;
+    // With so few slots half of them is all or nothing: the two take turns, told by what started last.
     if (this.underWay.critical >= criticalMax || this.normalsTurn)
       return { max, priorityMin: 1, priorityMax: 1 };
     // One claim answers in no order, so critical ones are claimed for themselves while there are any.

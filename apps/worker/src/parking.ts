@@ -160,7 +160,11 @@ export class Parking {
 
   /** The same for retries: first attempts that wait here are not in their way. */
   saturatedForRetries(): string[] {
-    return this.known().filter((endpointId) => this.isSaturated(endpointId, isRetry));
+    return this.known().filter((endpointId) => this.isSaturatedForRetries(endpointId));
+  }
+
+  isSaturatedForRetries(endpointId: string): boolean {
+    return this.isSaturated(endpointId, isRetry);
   }
 
   /** The same for critical ones: others that wait here, for a slot that they may take, are not in their way. */

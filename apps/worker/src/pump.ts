@@ -81,17 +81,22 @@ export class Pump {
   private freed = 0;
   /** Somebody said that something may be due, or it is time to look. */
   private asked = true;
+  /** Not of first attempts alone. */
+  private retriesAsked = true;
   /** A free slot could be filled: the last claim was full, or kept something for others. */
   private hungry = false;
   /** The last claim of retries was full: there may be more, which announce themselves to nobody. */
   private retriesLeft = false;
   /** Endpoints of which the last claim took nothing. */
   private leftOut: string[] = [];
+  /** Likewise the last claim of retries: also those that had become so in its round. */
+  private retriesLeftOut: string[] = [];
   private stopping = false;
   /** The sender ends what is still under way. */
   private graceIsOver = false;
   private poll: NodeJS.Timeout | undefined;
   private criticalTimer: NodeJS.Timeout | undefined;
+  private frontTimer: NodeJS.Timeout | undefined;
   private idle: (() => void) | null = null;
 
   constructor(
@@ -129,9 +134,10 @@ export class Pump {
     this.poll = setInterval(() => this.wake(), POLL_MS);
   }
 
-  /** Something may be due: look now. */
-  wake(): void {
+  /** Something may be due: look now. Each event that is accepted says so; retries are not looked for each time. */
+  wake(of: 'all' | 'firsts' = 'all'): void {
     this.asked = true;
+    if (of === 'all') this.retriesAsked = true;
     this.stir();
   }
 
@@ -177,7 +183,8 @@ export class Pump {
   /** T2 has settled these: they are nobody's now. */
   recorded(deliveryIds: string[], madeWork: boolean): void {
     this.claims.settled(deliveryIds);
-    if (madeWork || this.hungry) this.wake();
+    if (madeWork) this.wake();
+    else if (this.hungry) this.wake('firsts');
   }
 
   /**
@@ -190,6 +197,7 @@ export class Pump {
     this.wake();
     await this.rounds;
     clearTimeout(this.criticalTimer);
+    clearTimeout(this.frontTimer);
     await this.release([...this.parking.takeAll(), ...this.timed.takeAll()]);
     if (this.running > 0)
       await new Promise<void>((resolve) => {
@@ -232,8 +240,14 @@ export class Pump {
    * that stands in the queue of endpoints that hang, and who is served beside them would wait for it three times for each attempt.
    */
   private mayFindMore(): boolean {
-    if (this.asked || this.hungry || (this.retriesLeft && this.budgets.retryRoom > 0)) return true;
+    if (this.asked || this.hungry) return true;
+    if (this.budgets.retryRoom > 0 && this.mayFindRetries()) return true;
     return this.leftOut.some((endpointId) => !this.parking.isSaturated(endpointId));
+  }
+
+  private mayFindRetries(): boolean {
+    if (this.retriesAsked || this.retriesLeft) return true;
+    return this.retriesLeftOut.some((endpointId) => !this.parking.isSaturatedForRetries(endpointId));
   }
 
   /** Endpoints that have more due than they may start, and do not answer: their retries need not stand in the queue. */
@@ -273,7 +287,7 @@ export class Pump {
     // it, retries had 60 % of the slots in front of hundreds of first attempts whenever the last free slots were the critical ones'.
     if (firsts?.priorityMin !== 2 || leftovers !== null)
       this.budgets.firstsClaimed(moreFirsts || firsts === null);
-    if (!this.budgets.firstsAreWaiting && (await this.claimRetries())) more = true;
+    if (!this.budgets.firstsAreWaiting && this.mayFindRetries() && (await this.claimRetries())) more = true;
     // The queue has no more for us now, unless it is of a kind that has to wait, or of an endpoint that we left out.
     const normalWait = firsts === null || (firsts.priorityMin === 2 && leftovers === null);
     this.hungry = more || normalWait;
@@ -294,7 +308,10 @@ export class Pump {
   private async claimRetries(): Promise<boolean> {
     const plan = this.budgets.planRetries(this.freeSlots);
     if (plan === null) return false;
-    this.retriesLeft = await this.claim(plan, this.parking.saturatedForRetries());
+    const except = this.parking.saturatedForRetries();
+    this.retriesLeftOut = except;
+    this.retriesAsked = false;
+    this.retriesLeft = await this.claim(plan, except);
     return this.retriesLeft;
   }
 
@@ -309,10 +326,22 @@ export class Pump {
 
   private async claimOf({ max, ...of }: ClaimPlan, except: string[]): Promise<ClaimedTicket[]> {
     const beginning = this.front.beginning(of, except);
+    if (beginning.since) this.lookAtFrontSoon(beginning.untilMs);
     const claimedAtMs = this.clock.now().getTime();
     const tickets = await this.queue.claim(max, except, { ...of, since: beginning.since });
     this.front.ended(beginning, tickets.length === max);
     return this.claimed(tickets, claimedAtMs);
+  }
+
+  /** Whoever was announced, and stands in front of where this claim begins, is announced no more. */
+  private lookAtFrontSoon(atMs: number): void {
+    this.frontTimer ??= setTimeout(
+      () => {
+        this.frontTimer = undefined;
+        this.wake('firsts');
+      },
+      Math.max(0, atMs - this.options.monotonic()) + 1,
+    );
   }
 
   /** These are ours now, and wait here for a slot. */
@@ -482,7 +511,11 @@ export class Pump {
     this.freed++;
     this.metrics.inFlight.set(this.running);
     if (this.running === 0) this.idle?.();
-    if (this.hungry || this.retriesLeft || this.leftOut.length > 0 || this.parking.size > 0) this.stir();
+    if (this.hungry || this.retriesLeft || this.anyLeftOut || this.parking.size > 0) this.stir();
+  }
+
+  private get anyLeftOut(): boolean {
+    return this.leftOut.length > 0 || this.retriesLeftOut.length > 0;
   }
 
   /** There may be something to start, or to claim. */

@@ -78,3 +78,16 @@ it('keeps kinds apart, and knows nothing of retries, which come due in another o
     expect(claim(['a'], { of })).toBeNull();
   }
 });
+
+it('is as old as the look that it rests on, whatever ends meanwhile', () => {
+  claim(['b']);
+  nowMs += 200;
+  const late = front.beginning(FIRSTS, ['b']);
+  expect(late.since).not.toBeNull();
+  claim(['a']);
+  front.ended(late, false);
+  nowMs = late.untilMs;
+  expect(claim(['b'], { full: true })).not.toBeNull();
+  nowMs += 1;
+  expect(claim(['b'], { full: true })).toBeNull();
+});

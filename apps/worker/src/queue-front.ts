@@ -22,6 +22,8 @@ export interface Beginning {
   except: readonly string[];
   /** Nothing older need be looked at; null: all of it. */
   since: Date | null;
+  /** Then all of it is looked at again. */
+  untilMs: number;
   askedAtMs: number;
   databaseMs: number;
 }
@@ -44,21 +46,21 @@ export class QueueFront {
     const [askedAtMs, databaseMs] = [this.nowMs(), this.databaseClock.now().getTime()];
     const looked = isOfFirsts(of) ? this.looked.get(kindOf(of)) : undefined;
     const holds = looked && askedAtMs <= looked.untilMs && isWithin(looked.except, except);
-    return { of, except, since: holds ? new Date(looked.sinceMs) : null, askedAtMs, databaseMs };
+    const [since, untilMs] = holds ? [new Date(looked.sinceMs), looked.untilMs] : [null, askedAtMs];
+    return { of, except, since, untilMs, askedAtMs, databaseMs };
   }
 
   /** What came of it. */
-  ended({ of, except, since, askedAtMs, databaseMs }: Beginning, full: boolean): void {
+  ended({ of, except, since, untilMs, askedAtMs, databaseMs }: Beginning, full: boolean): void {
     // With nobody left out there is nothing to step over.
     if (full || except.length === 0 || !isOfFirsts(of)) return;
-    const before = this.looked.get(kindOf(of));
     const tookMs = this.nowMs() - askedAtMs;
     const validMs = Math.min(Math.max(VALID_MS, tookMs / LOOK_SHARE), VALID_MS_MAX);
     this.looked.set(kindOf(of), {
       except: new Set(except),
       sinceMs: databaseMs - COMMITS_WITHIN_MS,
       // One that began here has not seen what is in front.
-      untilMs: since && before ? before.untilMs : askedAtMs + validMs,
+      untilMs: since ? untilMs : askedAtMs + validMs,
     });
   }
 }

@@ -250,8 +250,8 @@ export class Worker {
 
   /** Something is due, or a lane may promote: the loops would find it too, a little later. */
   private onNotice(notice: DueNotice, lanes: KeepLanes): void {
-    this.pump.wake();
-    if (notice === 'tickets') return;
+    this.pump.wake(notice === 'firsts' ? 'firsts' : 'all');
+    if (notice === 'tickets' || notice === 'firsts') return;
     if (notice === 'lanes') this.noticed.add(ANY_LANE);
     else for (const endpointId of notice.endpointIds) this.noticed.add(endpointId);
     void this.promoteNoticed(lanes);

@@ -38,7 +38,7 @@ const NOTHING: Takes = new Map();
  * locks keep two promoters of one key apart.
  *
  * The oldest go first; when the oldest are older than a minute, half of the places go to the newest of the last minute
- * instead, of an odd number by turns one more or one less (docs/adr/0008). Deliveries of an ordering key go by its turn.
+ * instead, of an odd number by chance one more or one less (docs/adr/0008). Deliveries of an ordering key go by its turn.
  */
 export function promoteHeld(
   database: Pick<Database, 'hotTransaction'>,
@@ -54,7 +54,6 @@ export function promoteHeld(
     const lanes = await readRoom(endpointIds);
     if (lanes.length === 0) return { count: 0, inHand: [] };
     const room = new Map(lanes.map(({ endpointId, promote }) => [endpointId, promote]));
-    const held = new Map(lanes.map((lane) => [lane.endpointId, lane.held]));
     const mine = new Set(lanes.filter((lane) => lane.mine).map(({ endpointId }) => endpointId));
     const ready = await orderingRepository.pickReady(tx, [...room.keys()], KEYS_MAX);
     const { next, turns, empty } = await nextOfKeys(tx, ready, room, readRoom);
@@ -63,7 +62,7 @@ export function promoteHeld(
       .map(([endpointId, promote]) => ({ endpointId, promote }));
     const picked =
       open.length > 0 ? await recordRepository.pickHeld(tx, open) : { critical: [], oldest: [], newest: [] };
-    const chosen = [...next, ...fairly(picked, room, held)];
+    const chosen = [...next, ...fairly(picked, room)];
     const tickets = ticketsFor(chosen, takes);
     const inHand = tickets.flatMap(({ claimed, ...ticket }) =>
       claimed ? [{ ...ticket, retryCount: 0 }] : [],
@@ -87,7 +86,6 @@ export function promoteHeld(
 interface Promotable {
   endpointId: string;
   promote: number;
-  held: number;
   mine: boolean;
 }
 
@@ -95,11 +93,11 @@ interface Promotable {
  * How many of a lane to promote: what the caller takes; of one that he takes nothing of, all that fill its window when half of it is empty.
  * One by one only so: a transaction each is more than a ticket costs.
  */
-function promotable({ endpointId, room, refill, held, mine }: RoomToPromote, takes: Takes): Promotable[] {
+function promotable({ endpointId, room, refill, mine }: RoomToPromote, takes: Takes): Promotable[] {
   const wanted = Math.min(room, takes.get(endpointId) ?? (refill ? room : 0));
   const promote = wanted > 1 || refill ? wanted : 0;
   // Of one without anything held, ordering keys may be left over.
-  return promote > 0 || room === 0 ? [{ endpointId, promote, held, mine }] : [];
+  return promote > 0 || room === 0 ? [{ endpointId, promote, mine }] : [];
 }
 
 /**
@@ -182,14 +180,10 @@ async function nextOfKeys(
   };
 }
 
-/**
- * As many of each lane as it has room for: critical ones first. An odd number of places changes whether an odd number is held, so that who gets
- * the one more goes by turns.
- */
+/** As many of each lane as it has room for: critical ones first. */
 function fairly(
   { critical, oldest, newest }: Awaited<ReturnType<typeof recordRepository.pickHeld>>,
   room: ReadonlyMap<string, number>,
-  held: ReadonlyMap<string, number>,
 ): HeldDelivery[] {
   const urgentOf = Map.groupBy(critical, (delivery) => delivery.endpointId);
   const oldOf = Map.groupBy(oldest, (delivery) => delivery.endpointId);
@@ -198,12 +192,21 @@ function fairly(
     const places = room.get(endpointId) ?? 0;
     const urgent = urgentOf.get(endpointId) ?? [];
     const old = oldOf.get(endpointId) ?? [];
-    const half = (places + ((held.get(endpointId) ?? 0) % 2)) / 2;
-    const fresh = freshBeside(old, newOf.get(endpointId) ?? []).slice(0, half);
+    const newest = newOf.get(endpointId) ?? [];
+    const fresh = freshBeside(old, newest).slice(0, halfOf(places - urgent.length, old, newest));
     if (urgent.length === 0 && fresh.length === 0) return old.slice(0, places);
     const chosen = new Map([...urgent, ...fresh, ...old].map((delivery) => [delivery.id, delivery]));
     return [...chosen.values()].slice(0, places);
   });
+}
+
+/**
+ * Of an odd number, one of a window of one say, chance decides who gets the one more: that of the two ids, of which one is another the next time. (By turns
+ * that are told by whether an odd number is held, one that publishes as fast as he takes would always be at the same turn.)
+ */
+function halfOf(places: number, [oldest]: HeldDelivery[], [newest]: HeldDelivery[]): number {
+  const coin = (parseInt(oldest?.id.at(-1) ?? '0', 16) ^ parseInt(newest?.id.at(-1) ?? '0', 16)) & 1;
+  return Math.max(0, Math.floor((places + coin) / 2));
 }
 
 function freshBeside(old: HeldDelivery[], newest: HeldDelivery[]): HeldDelivery[] {

@@ -376,7 +376,7 @@ function keysOf(deliveries: NewDelivery[]): OrderingKey[] {
 function noticeOf(keys: OrderingKey[], tickets: boolean): string | null {
   if (keys.length > 0)
     return dueNoticePayload({ endpointIds: [...new Set(keys.map(({ endpointId }) => endpointId))] });
-  return tickets ? dueNoticePayload('tickets') : null;
+  return tickets ? dueNoticePayload('firsts') : null;
 }
 
 /** A batch whose events fan out beyond what one transaction can write: those past the bound are refused, by themselves. */

@@ -95,7 +95,6 @@ export interface LaneRoom {
 export interface RoomToPromote {
   endpointId: string;
   room: number;
-  held: number;
   /** Half of its window is empty: it is filled. */
   refill: boolean;
   mine: boolean;
@@ -383,9 +382,9 @@ export const recordRepository = {
   async roomToPromote(tx: Tx, endpointIds: string[], anyRoom: boolean): Promise<RoomToPromote[]> {
     return tx.prepared(
       'record_room_to_promote',
-      `SELECT r.endpoint_id AS "endpointId", r.room, r.held, r.refill,
+      `SELECT r.endpoint_id AS "endpointId", r.room, r.refill,
               pg_try_advisory_xact_lock(hashtextextended(r.endpoint_id::text, 33)) AS mine FROM (
-         SELECT l.endpoint_id, ${ROOM} AS room, l.held, l.queued * 2 < l.window_size AS refill
+         SELECT l.endpoint_id, ${ROOM} AS room, l.queued * 2 < l.window_size AS refill
            FROM lanes l
           WHERE l.endpoint_id = ANY($1::uuid[])
             AND (l.held = 0 OR ${IS_OPEN} AND (l.queued * 2 < l.window_size OR $2 AND l.queued < l.window_size))) r`,
