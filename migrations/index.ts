@@ -14,6 +14,7 @@ import { Lists1795651200014 } from './1795651200014-lists.js';
 import { ShortLocks1795651200015 } from './1795651200015-short-locks.js';
 import { ReplayCounts1795651200018 } from './1795651200018-replay-counts.js';
 import { SetAside1795651200019 } from './1795651200019-set-aside.js';
+import { ShortChecks1795737600021 } from './1795737600021-short-checks.js';
 
 /** In the order in which they run. An explicit array: a glob would also find what was renamed or half built. */
 export const MIGRATIONS = [
@@ -33,4 +34,5 @@ export const MIGRATIONS = [
   ShortLocks1795651200015,
   ReplayCounts1795651200018,
   SetAside1795651200019,
+  ShortChecks1795737600021,
 ];
