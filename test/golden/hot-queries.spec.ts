@@ -28,6 +28,6 @@ it('the hot queries are the golden file', async () => {
   await Promise.all([...rehearseAccepting(tx), ...rehearseDelivering(tx)]);
   await acceptRepository.takeRoom(tx, new Map());
   await laneStateRepository.addTransitions(tx, [NO_TRANSITION]);
-  expect(sent.size).toBe(27);
+  expect(sent.size).toBe(30);
   expectGolden('test/golden/hot-queries.sql', [...sent].map(([name, text]) => `-- ${name}\n${text};\n`).join('\n'));
 });

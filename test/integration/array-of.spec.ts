@@ -1,8 +1,9 @@
 /**
- * Promise: what goes to PostgreSQL as the text of an array is read back element by element, whatever strangers wrote.
+ * Promise: what goes to PostgreSQL as the text of an array is read back element by element, whatever strangers wrote; and
+ * a row that goes there in one form is the row that goes there in the other.
  * Real: PostgreSQL.
  */
-import { arrayOf } from '@app/persistence';
+import { arrayOf, given } from '@app/persistence';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createTestDatabase } from '../support/database.js';
@@ -72,4 +73,42 @@ it('numbers, booleans and bytes; nulls alone are a NULL that unnest pads', async
   expect(await read('bytea', [Buffer.from([0, 255, 92]), null])).toEqual([Buffer.from([0, 255, 92]), null]);
   expect(arrayOf([null, undefined])).toBeNull();
   expect(await read('text', [null, null])).toEqual([null, null]);
+});
+
+it('one row is given as the same row among many', async () => {
+  interface Row {
+    id: number;
+    text: string | null;
+    ms: number | null;
+    yes: boolean | null;
+    bytes: Buffer | null;
+    at: Date;
+  }
+  const GIVEN = given<Row>(
+    [
+      ['id', 'int', (row) => row.id],
+      ['text', 'text', (row) => row.text],
+      ['ms', 'real', (row) => row.ms],
+      ['yes', 'bool', (row) => row.yes],
+      ['bytes', 'bytea', (row) => row.bytes],
+      ['at', 'timestamptz', (row) => row.at.toISOString()],
+    ],
+    2,
+  );
+  expect(GIVEN.next).toBe(8);
+  const read = (form: 'one' | 'many', rows: Row[]) =>
+    tables.rows<Row>(`SELECT i.* FROM ${GIVEN.sql[form]} i WHERE $1 ORDER BY i.id`, [
+      true,
+      ...GIVEN.values(form, rows),
+    ]);
+  const rows: Row[] = [
+    { id: 1, text: 'a "b" \\c', ms: 1.5, yes: false, bytes: Buffer.from([0, 92, 255]), at: new Date(1e12) },
+    { id: 2, text: '', ms: 0, yes: true, bytes: Buffer.alloc(0), at: new Date(0) },
+    { id: 3, text: 'NULL', ms: null, yes: null, bytes: null, at: new Date(123) },
+    { id: 4, text: null, ms: null, yes: null, bytes: null, at: new Date(123) },
+  ];
+  expect(await read('many', rows)).toEqual(rows);
+  for (const row of rows) expect(await read('one', [row])).toEqual([row]);
+  expect(await read('many', [])).toEqual([]);
+  expect(await read('one', [])).toEqual([]);
 });

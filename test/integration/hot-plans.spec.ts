@@ -3,13 +3,14 @@
  * must never walk a table, however large that is.
  */
 import { BATCH_DELIVERIES_MAX, Problem, STAFF } from '@app/contracts';
-import { newId, systemRandom } from '@app/domain';
+import { newId, systemRandom, uuidTimeMs } from '@app/domain';
 import {
   acceptRepository,
   inScopes,
   orderingRepository,
   PumpRepository,
   recordRepository,
+  rehearseAccepting,
   rehearseDelivering,
   type Database,
   type Tx,
@@ -60,6 +61,7 @@ interface Plan {
   'Actual Rows': number;
   'Rows Removed by Filter'?: number;
   'Actual Loops': number;
+  'Relation Name'?: string;
   Plans?: Plan[];
 }
 
@@ -77,7 +79,16 @@ async function readSoFar(tx: Tx, sql = JOBS_READ): Promise<number> {
 
 /** The most rows that any node of the plan touched. */
 async function rowsTouched(send: (tx: Tx) => Promise<unknown>, on = database): Promise<number> {
-  let touched = 0;
+  const nodes = await nodesOf(send, on);
+  return nodes.reduce((most, node) => {
+    const each = node['Actual Rows'] + (node['Rows Removed by Filter'] ?? 0);
+    return Math.max(most, each * node['Actual Loops']);
+  }, 0);
+}
+
+/** All nodes of the plans that are run. */
+async function nodesOf(send: (tx: Tx) => Promise<unknown>, on = database): Promise<Plan[]> {
+  const nodes: Plan[] = [];
   await on.hotTransaction(async (tx) => {
     const prepared = async (_: string, text: string, values: unknown[]) => {
       const [row] = await tx.query<{ 'QUERY PLAN': { Plan: Plan }[] }>(
@@ -85,8 +96,7 @@ async function rowsTouched(send: (tx: Tx) => Promise<unknown>, on = database): P
         values,
       );
       const look = (plan: Plan): void => {
-        const each = plan['Actual Rows'] + (plan['Rows Removed by Filter'] ?? 0);
-        touched = Math.max(touched, each * plan['Actual Loops']);
+        nodes.push(plan);
         plan.Plans?.forEach(look);
       };
       look(row['QUERY PLAN'][0].Plan);
@@ -94,7 +104,7 @@ async function rowsTouched(send: (tx: Tx) => Promise<unknown>, on = database): P
     };
     await send({ prepared, preparedCells: prepared } as unknown as Tx);
   });
-  return touched;
+  return nodes;
 }
 
 it('finds subscribers by either id without walking the table', async () => {
@@ -194,6 +204,30 @@ it('loads and records the oldest and the newest without reading what is between,
     expect((await read()) - loading).toBeLessThan(500);
     await tx.query('ROLLBACK');
   });
+});
+
+it.each([1, 2])('opens no partition but those of the %i that it records', async (n) => {
+  const rows = await database.query<{ id: string }>(`SELECT * FROM deliveries LIMIT $1`, [n]);
+  const outcomes = rows.map((row) =>
+    outcomeOf(row, { retryCount: 0, endpointId: fixture.endpointIds[0] }, 'delivered'),
+  );
+  const nodes = await nodesOf((tx) => recordRepository.record(tx, outcomes));
+  const opened = nodes.map((node) => node['Relation Name']).filter((name) => name?.startsWith('deliveries_'));
+  expect(opened.length).toBeGreaterThan(0);
+  expect([...new Set(opened)]).toEqual([
+    `deliveries_${new Date(uuidTimeMs(rows[0].id)).toISOString().slice(0, 10).replaceAll('-', '')}`,
+  ]);
+});
+
+it('a rehearsal writes nothing', async () => {
+  const all = () =>
+    database.query(
+      `SELECT (SELECT count(*) FROM events) AS events, (SELECT count(*) FROM deliveries) AS deliveries,
+              (SELECT count(*) FROM attempts) AS attempts, (SELECT sum(queued + held + accepted) FROM lanes) AS places`,
+    );
+  const before = await all();
+  await database.hotTransaction((tx) => Promise.all([...rehearseAccepting(tx), ...rehearseDelivering(tx)]));
+  expect(await all()).toEqual(before);
 });
 
 it('loads deliveries without walking their partition', async () => {

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { DELIVER_QUEUE, DUE_CHANNEL } from '@app/contracts';
 import type { WrappedKey } from '@app/sealing';
 import type { Tx } from './database.js';
+import { formOf, given, inBothForms, type Form } from './given.js';
 import { dataAt, openData, type SealedEvent } from './sealed-payloads.js';
 
 /** An endpoint as far as matching needs it. */
@@ -67,6 +68,115 @@ export interface KnownEvent {
   data_hash: Buffer | null;
   matched: number;
 }
+
+/** How many places new deliveries want in their endpoint's lane; tests and critical ones are among the queued. */
+interface WantedPlaces {
+  endpointId: string;
+  queued: number;
+  tests: number;
+  criticals: number;
+  held: number;
+  all: number;
+}
+
+interface NumberedDelivery extends NewDelivery {
+  /** Which of those that share room in the lane: tests, critical ones and the others do. From 1. */
+  turn: number;
+  /** Which of all that its endpoint gets here. From 1. */
+  nth: number;
+}
+
+const PLACES = given<WantedPlaces>([
+  ['endpoint_id', 'uuid', (w) => w.endpointId],
+  ['queued', 'int', (w) => w.queued],
+  ['tests', 'int', (w) => w.tests],
+  ['criticals', 'int', (w) => w.criticals],
+  ['held', 'int', (w) => w.held],
+  ['all_of_it', 'int', (w) => w.all],
+]);
+
+const DELIVERY = given<NumberedDelivery>(
+  [
+    ['id', 'uuid', (d) => d.id],
+    ['subscriber_id', 'uuid', (d) => d.subscriberId],
+    ['event_id', 'uuid', (d) => d.eventId],
+    ['endpoint_id', 'uuid', (d) => d.endpointId],
+    ['event_type', 'text', (d) => d.eventType],
+    ['trigger', 'text', (d) => d.trigger],
+    ['place', 'text', (d) => d.place],
+    ['critical', 'bool', (d) => d.critical],
+    ['ordering_key', 'text', (d) => d.orderingKey],
+    ['turn', 'int', (d) => d.turn],
+    ['nth', 'int', (d) => d.nth],
+  ],
+  PLACES.next,
+);
+
+const EVENT = given<NewEvent & { sealed: Buffer | null }>(
+  [
+    ['id', 'uuid', (e) => e.id],
+    ['subscriber_id', 'uuid', (e) => e.subscriberId],
+    ['type', 'text', (e) => e.type],
+    ['version', 'text', (e) => e.version],
+    ['data', 'text', (e) => (e.sealed ? null : e.data)],
+    ['matched', 'int', (e) => e.matched],
+    ['traceparent', 'text', (e) => e.traceparent],
+    ['occurred_at', 'timestamptz', (e) => e.occurredAt.toISOString()],
+    ['priority', 'text', (e) => e.priority],
+    ['ordering_key', 'text', (e) => e.orderingKey],
+    ['data_sealed', 'bytea', (e) => e.sealed],
+  ],
+  DELIVERY.next,
+);
+
+const INSERT = inBothForms(
+  'accept_insert',
+  (form) => `WITH locked AS (
+       SELECT w.*, l.accepted,
+              CASE WHEN l.paused_at IS NOT NULL OR l.circuit <> 'closed' OR l.held > 0 THEN 0
+                   ELSE least(w.queued - w.tests - w.criticals, greatest(l.window_size - l.queued, 0)) END AS normals_in,
+              CASE WHEN l.paused_at IS NOT NULL OR l.circuit <> 'closed' THEN 0
+                   ELSE least(w.criticals, greatest(2 * l.window_size - l.queued, 0)) END AS criticals_in,
+              CASE WHEN l.paused_at IS NOT NULL THEN 0 ELSE w.tests END AS tests_in
+         FROM lanes l JOIN ${PLACES.sql[form]} w ON w.endpoint_id = l.endpoint_id
+        ORDER BY l.endpoint_id FOR UPDATE OF l),
+     counted AS (
+       UPDATE lanes l SET queued = l.queued + k.normals_in + k.criticals_in + k.tests_in,
+              held = l.held + k.held + k.queued - k.normals_in - k.criticals_in - k.tests_in,
+              accepted = l.accepted + k.all_of_it
+         FROM locked k WHERE l.endpoint_id = k.endpoint_id),
+     room AS (SELECT coalesce(jsonb_object_agg(endpoint_id, normals_in), '{}') AS normals,
+                       coalesce(jsonb_object_agg(endpoint_id, criticals_in), '{}') AS criticals,
+                       coalesce(jsonb_object_agg(endpoint_id, tests_in), '{}') AS tests,
+                       coalesce(jsonb_object_agg(endpoint_id, accepted), '{}') AS accepted FROM locked),
+     placed AS (
+       SELECT i.*, CASE WHEN i.place = 'queued' AND i.turn > coalesce((
+                          (SELECT CASE WHEN i.trigger = 'test' THEN tests WHEN i.critical THEN criticals ELSE normals END FROM room) ->> i.endpoint_id::text)::int, 0)
+                        THEN 'held' ELSE i.place END AS taken,
+              coalesce(((SELECT accepted FROM room) ->> i.endpoint_id::text)::bigint, 0) + i.nth AS seq
+         FROM ${DELIVERY.sql[form]} i),
+     new_events AS (
+       INSERT INTO events (id, subscriber_id, type, version, data, matched, traceparent, occurred_at, priority, ordering_key, data_sealed)
+       SELECT * FROM ${EVENT.sql[form]} e),
+     new_deliveries AS (
+       INSERT INTO deliveries (id, subscriber_id, event_id, endpoint_id, event_type, trigger, seq, critical, ordering_key,
+                               status, place, due_at, set_aside, set_aside_at, cancel_reason, finished_at)
+       SELECT d.id, d.subscriber_id, d.event_id, d.endpoint_id, d.event_type, d.trigger, d.seq, d.critical, d.ordering_key,
+              CASE d.taken WHEN 'cancelled' THEN 'cancelled' ELSE 'pending' END,
+              nullif(d.taken, 'cancelled'),
+              CASE WHEN d.taken <> 'cancelled' THEN now() END,
+              -- As the table's trigger would; that is 2 of 20 µs.
+              CASE WHEN d.taken = 'held' THEN 'held' END,
+              CASE WHEN d.taken = 'held' THEN now() END,
+              CASE WHEN d.taken = 'cancelled' THEN 'endpoint_disabled' END,
+              CASE WHEN d.taken = 'cancelled' THEN now() END
+         FROM placed d),
+     late AS (SELECT array_agg(id) AS ids FROM placed WHERE place = 'queued' AND taken = 'held'),
+     withdrawn AS (
+       DELETE FROM pgboss.job j
+        WHERE (SELECT ids IS NOT NULL FROM late) AND j.name = '${DELIVER_QUEUE}' AND j.id = ANY ((SELECT ids FROM late)::uuid[]))
+     SELECT pg_notify('${DUE_CHANNEL}', $${EVENT.next}) WHERE $${EVENT.next}::text IS NOT NULL`,
+);
 
 /** The SQL of T1. Every method is one statement. */
 export const acceptRepository = {
@@ -205,93 +315,58 @@ export const acceptRepository = {
    * many again as its window; each
    * delivery gets its number in the order of acceptance: what ordered endpoints go by, whatever the clocks of two apis say.
    */
-  async insert(tx: Tx, events: NewEvent[], deliveries: NewDelivery[], notice: string | null): Promise<void> {
-    await tx.prepared(
-      'accept_insert',
-      `WITH input AS (
-         SELECT d.*, row_number() OVER (PARTITION BY endpoint_id, place, trigger = 'test', critical ORDER BY at) AS turn,
-                row_number() OVER (PARTITION BY endpoint_id ORDER BY at) AS nth
-           FROM unnest($9::uuid[], $10::uuid[], $11::uuid[], $12::uuid[], $13::text[], $14::text[], $15::text[],
-                       $16::bool[], $17::text[])
-                WITH ORDINALITY AS d (id, subscriber_id, event_id, endpoint_id, event_type, trigger, place, critical, ordering_key, at)),
-       wanted AS (
-         SELECT endpoint_id, count(*) FILTER (WHERE place = 'queued')::int AS queued,
-                count(*) FILTER (WHERE place = 'queued' AND trigger = 'test')::int AS tests,
-                count(*) FILTER (WHERE place = 'queued' AND trigger <> 'test' AND critical)::int AS criticals,
-                count(*) FILTER (WHERE place = 'held')::int AS held, count(*)::int AS all_of_it
-           FROM input GROUP BY endpoint_id),
-       locked AS (
-         SELECT l.endpoint_id, w.queued, w.held, w.all_of_it, l.accepted,
-                CASE WHEN l.paused_at IS NOT NULL OR l.circuit <> 'closed' OR l.held > 0 THEN 0
-                     ELSE least(w.queued - w.tests - w.criticals, greatest(l.window_size - l.queued, 0)) END AS granted,
-                CASE WHEN l.paused_at IS NOT NULL OR l.circuit <> 'closed' THEN 0
-                     ELSE least(w.criticals, greatest(2 * l.window_size - l.queued, 0)) END AS criticals,
-                CASE WHEN l.paused_at IS NOT NULL THEN 0 ELSE w.tests END AS tests
-           FROM lanes l JOIN wanted w ON w.endpoint_id = l.endpoint_id
-          ORDER BY l.endpoint_id FOR UPDATE OF l),
-       counted AS (
-         UPDATE lanes l SET queued = l.queued + k.granted + k.criticals + k.tests,
-                held = l.held + k.held + k.queued - k.granted - k.criticals - k.tests,
-                accepted = l.accepted + k.all_of_it
-           FROM locked k WHERE l.endpoint_id = k.endpoint_id),
-       room AS (SELECT coalesce(jsonb_object_agg(endpoint_id, granted), '{}') AS granted,
-                         coalesce(jsonb_object_agg(endpoint_id, criticals), '{}') AS criticals,
-                         coalesce(jsonb_object_agg(endpoint_id, tests), '{}') AS tests,
-                         coalesce(jsonb_object_agg(endpoint_id, accepted), '{}') AS accepted FROM locked),
-       placed AS (
-         SELECT i.*, CASE WHEN i.place = 'queued' AND i.turn > coalesce((
-                            (SELECT CASE WHEN i.trigger = 'test' THEN tests WHEN i.critical THEN criticals ELSE granted END FROM room) ->> i.endpoint_id::text)::int, 0)
-                          THEN 'held' ELSE i.place END AS taken,
-                coalesce(((SELECT accepted FROM room) ->> i.endpoint_id::text)::bigint, 0) + i.nth AS seq
-           FROM input i),
-       new_events AS (
-         INSERT INTO events (id, subscriber_id, type, version, data, matched, traceparent, occurred_at, priority, ordering_key, data_sealed)
-         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::int[], $7::text[], $8::timestamptz[],
-                              $18::text[], $19::text[], $21::bytea[])),
-       new_deliveries AS (
-         INSERT INTO deliveries (id, subscriber_id, event_id, endpoint_id, event_type, trigger, seq, critical, ordering_key,
-                                 status, place, due_at, set_aside, set_aside_at, cancel_reason, finished_at)
-         SELECT d.id, d.subscriber_id, d.event_id, d.endpoint_id, d.event_type, d.trigger, d.seq, d.critical, d.ordering_key,
-                CASE d.taken WHEN 'cancelled' THEN 'cancelled' ELSE 'pending' END,
-                nullif(d.taken, 'cancelled'),
-                CASE WHEN d.taken <> 'cancelled' THEN now() END,
-                -- As the table's trigger would; that is 2 of 20 µs.
-                CASE WHEN d.taken = 'held' THEN 'held' END,
-                CASE WHEN d.taken = 'held' THEN now() END,
-                CASE WHEN d.taken = 'cancelled' THEN 'endpoint_disabled' END,
-                CASE WHEN d.taken = 'cancelled' THEN now() END
-           FROM placed d),
-       late AS (SELECT array_agg(id) AS ids FROM placed WHERE place = 'queued' AND taken = 'held'),
-       withdrawn AS (
-         DELETE FROM pgboss.job j
-          WHERE (SELECT ids IS NOT NULL FROM late) AND j.name = '${DELIVER_QUEUE}' AND j.id = ANY ((SELECT ids FROM late)::uuid[]))
-       SELECT pg_notify('${DUE_CHANNEL}', $20) WHERE $20::text IS NOT NULL`,
-      [
-        events.map((e) => e.id),
-        events.map((e) => e.subscriberId),
-        events.map((e) => e.type),
-        events.map((e) => e.version),
-        events.map((e) => (e.sealWith ? null : e.data)),
-        events.map((e) => e.matched),
-        events.map((e) => e.traceparent),
-        events.map((e) => e.occurredAt),
-        deliveries.map((d) => d.id),
-        deliveries.map((d) => d.subscriberId),
-        deliveries.map((d) => d.eventId),
-        deliveries.map((d) => d.endpointId),
-        deliveries.map((d) => d.eventType),
-        deliveries.map((d) => d.trigger),
-        deliveries.map((d) => d.place),
-        deliveries.map((d) => d.critical),
-        deliveries.map((d) => d.orderingKey),
-        events.map((e) => e.priority),
-        events.map((e) => e.orderingKey),
-        notice,
-        events.map((e) => e.sealWith && tx.vault.unwrap(e.sealWith).seal(dataAt(e.id), e.data)),
-      ],
-    );
+  async insert(
+    tx: Tx,
+    events: NewEvent[],
+    deliveries: NewDelivery[],
+    notice: string | null,
+    form: Form = events.length === 1 ? formOf(deliveries) : 'many',
+  ): Promise<void> {
+    const endpoints = [...Map.groupBy(deliveries, ({ endpointId }) => endpointId)];
+    await tx.prepared(...INSERT[form], [
+      ...PLACES.values(
+        form,
+        endpoints.map(([id, own]) => wantedPlaces(id, own)),
+      ),
+      ...DELIVERY.values(
+        form,
+        endpoints.flatMap(([, own]) => inTurn(own)),
+      ),
+      ...EVENT.values(
+        form,
+        events.map((e) => ({
+          ...e,
+          sealed: e.sealWith && tx.vault.unwrap(e.sealWith).seal(dataAt(e.id), e.data),
+        })),
+      ),
+      notice,
+    ]);
   },
 };
+
+function wantedPlaces(endpointId: string, deliveries: NewDelivery[]): WantedPlaces {
+  const queued = deliveries.filter(({ place }) => place === 'queued');
+  return {
+    endpointId,
+    queued: queued.length,
+    tests: queued.filter(({ trigger }) => trigger === 'test').length,
+    criticals: queued.filter(({ trigger, critical }) => trigger !== 'test' && critical).length,
+    held: deliveries.filter(({ place }) => place === 'held').length,
+    all: deliveries.length,
+  };
+}
+
+/** Deliveries of one endpoint. Counted here: in the statement two window functions would sort all that it is given. */
+function inTurn(deliveries: NewDelivery[]): NumberedDelivery[] {
+  const turns = new Map<string, number>();
+  return deliveries.map((delivery, at) => {
+    const { place, trigger, critical } = delivery;
+    const room = `${place} ${trigger} ${critical}`;
+    const turn = (turns.get(room) ?? 0) + 1;
+    turns.set(room, turn);
+    return { ...delivery, turn, nth: at + 1 };
+  });
+}
 
 function subscriberOf(row: {
   id: string;

@@ -1,4 +1,5 @@
-type Element = string | number | boolean | Buffer | null | undefined;
+/** What one value of a column may be. */
+export type Element = string | number | boolean | Buffer | null | undefined;
 
 // Whatever else is in a text would be read as a part of the array, or as NULL.
 const PLAIN = /^[\w:.+/-]+$/;

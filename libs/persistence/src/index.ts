@@ -1,5 +1,6 @@
 export { ApiKeysRepository, type KnownKey, type ListedKey, type NewKey } from './api-keys.repository.js';
 export { arrayOf } from './array-of.js';
+export { given } from './given.js';
 export {
   accessTokensRepository,
   type KnownToken,

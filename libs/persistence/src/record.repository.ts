@@ -4,6 +4,7 @@ import { arrayOf } from './array-of.js';
 import { boundsOf } from './bounds-of.js';
 import { instantOf, isTrue } from './cells.js';
 import type { Tx } from './database.js';
+import { formOf, given, inBothForms } from './given.js';
 
 /** One request that was made, as the attempts table keeps it. */
 export interface AttemptRecord {
@@ -114,6 +115,134 @@ export const BACKLOG_AGE_SECONDS = 60;
 const IS_OPEN = `l.paused_at IS NULL AND l.circuit = 'closed'`;
 const ROOM = 'greatest(least(l.held, l.window_size - l.queued), 0)';
 
+const OUTCOME = given<OutcomeRecord>([
+  ['id', 'uuid', (o) => o.deliveryId],
+  ['subscriber_id', 'uuid', (o) => o.subscriberId],
+  ['endpoint_id', 'uuid', (o) => o.endpointId],
+  ['ticket', 'int', (o) => o.ticket],
+  ['retry_count', 'int', (o) => o.retryCount],
+  ['status', 'text', (o) => o.next.status],
+  ['place', 'text', ({ next }) => (next.status === 'pending' ? next.place : null)],
+  ['in_seconds', 'float8', ({ next }) => (next.status === 'pending' ? next.inSeconds : null)],
+  ['because', 'text', ({ next }) => (next.status === 'pending' ? next.because : null)],
+  ['failure', 'text', ({ next }) => (next.status === 'failed' ? next.failure : null)],
+  ['gave_up', 'text', ({ next }) => (next.status === 'failed' ? next.gaveUp : null)],
+  ['reason', 'text', ({ next }) => (next.status === 'cancelled' ? next.reason : null)],
+  ['burns_try', 'bool', (o) => o.burnsTry],
+  ['attempt_id', 'uuid', (o) => o.attempt?.id],
+  ['attempt_status', 'text', (o) => o.attempt?.status],
+  ['url', 'text', (o) => o.attempt?.url],
+  ['started_at', 'float8', (o) => o.attempt?.startedAt.getTime()],
+  ['finished_at', 'float8', (o) => o.attempt?.finishedAt.getTime()],
+  ['dns_ms', 'real', (o) => o.attempt?.dnsMs],
+  ['connect_ms', 'real', (o) => o.attempt?.connectMs],
+  ['tls_ms', 'real', (o) => o.attempt?.tlsMs],
+  ['first_byte_ms', 'real', (o) => o.attempt?.firstByteMs],
+  ['total_ms', 'real', (o) => o.attempt?.totalMs],
+  ['status_code', 'smallint', (o) => o.attempt?.statusCode],
+  ['attempt_failure', 'text', (o) => o.attempt?.failure],
+  ['failure_detail', 'text', (o) => o.attempt?.failureDetail],
+  ['note', 'text', (o) => o.attempt?.note],
+  ['remote_address', 'text', (o) => o.attempt?.remoteAddress],
+  ['response_headers', 'text', (o) => o.attempt?.responseHeaders],
+  ['response_body', 'text', (o) => o.attempt?.responseBody],
+  ['response_encoding', 'text', (o) => o.attempt?.responseEncoding],
+  ['response_truncated', 'bool', (o) => o.attempt?.responseTruncated],
+  ['response_sealed', 'bytea', (o) => o.attempt?.responseSealed],
+]);
+
+const RECORD = inBothForms(
+  'record_outcomes',
+  (form) => `WITH before AS MATERIALIZED (
+       SELECT i.*, d.id IS NOT NULL AS is_there, d.trigger, d.due_at, d.place AS old_place, d.attempts + 1 AS n,
+              d.status <> 'pending' AS over, coalesce(j.state = 'active' AND j.retry_count = i.retry_count, false) AS is_claimed,
+              d.status = 'pending' AND d.ticket = i.ticket AND coalesce(j.state = 'active' AND j.retry_count = i.retry_count, false) AS applied
+         FROM ${OUTCOME.sql[form]} i
+         LEFT JOIN deliveries d ON d.id = i.id AND d.subscriber_id = i.subscriber_id AND d.id >= $${OUTCOME.next + 1}::uuid AND d.id <= $${OUTCOME.next + 2}::uuid
+         -- By its key and nothing else: with the state in here the planner takes the index of active jobs, one by one.
+         LEFT JOIN pgboss.job j ON j.name = '${DELIVER_QUEUE}' AND j.id = i.id),
+     ended AS (
+       -- An array: joined, and without statistics, the planner walks all jobs.
+       DELETE FROM pgboss.job WHERE name = '${DELIVER_QUEUE}' AND id = ANY (ARRAY(
+         SELECT b.id FROM before b WHERE b.is_claimed AND (b.applied OR b.over OR NOT b.is_there)))),
+     moved AS (
+       UPDATE deliveries d SET
+              attempts = d.attempts + (b.attempt_id IS NOT NULL)::int,
+              tries = d.tries + (b.applied AND b.burns_try)::int,
+              faults = d.faults + (b.applied AND b.attempt_id IS NOT NULL AND NOT b.burns_try)::int,
+              status = CASE WHEN b.applied THEN b.status ELSE d.status END,
+              place = CASE WHEN b.applied THEN b.place ELSE d.place END,
+              ticket = d.ticket + b.applied::int,
+              due_at = CASE WHEN NOT b.applied THEN d.due_at
+                            WHEN b.status = 'pending' THEN now() + b.in_seconds * interval '1 second' END,
+              trigger = CASE WHEN b.applied AND b.status = 'pending' AND b.attempt_id IS NOT NULL AND d.trigger <> 'test'
+                             THEN 'retry' ELSE d.trigger END,
+              due_because = CASE WHEN b.applied THEN b.because ELSE d.due_because END,
+              gave_up = CASE WHEN b.applied THEN b.gave_up ELSE d.gave_up END,
+              -- Of what is held or waiting from now on, the table's trigger fills them in.
+              set_aside = CASE WHEN NOT b.applied THEN d.set_aside END, set_aside_at = CASE WHEN NOT b.applied THEN d.set_aside_at END,
+              failure = CASE WHEN b.applied AND b.attempt_id IS NOT NULL THEN b.attempt_failure
+                             WHEN b.applied AND b.status = 'failed' THEN b.failure ELSE d.failure END,
+              status_code = CASE WHEN b.applied AND b.attempt_id IS NOT NULL THEN b.status_code ELSE d.status_code END,
+              cancel_reason = CASE WHEN b.applied THEN b.reason ELSE d.cancel_reason END,
+              finished_at = CASE WHEN b.applied AND b.status <> 'pending' THEN now() ELSE d.finished_at END,
+              updated_at = now()
+         FROM before b
+        -- The bounds prune, and only that: by an OR no index can be read. Said plainly, and planned while tables are small, all deliveries between
+        -- them were read first, and each compared with each of b.
+        WHERE d.id = b.id AND d.subscriber_id = b.subscriber_id AND b.is_there
+          AND ((d.id >= $${OUTCOME.next + 1}::uuid AND d.id <= $${OUTCOME.next + 2}::uuid) OR d.id = $${OUTCOME.next + 1}::uuid)),
+     made AS (
+       INSERT INTO attempts (id, subscriber_id, delivery_id, endpoint_id, n, trigger, status, late, url, scheduled_at,
+              started_at, finished_at, dns_ms, connect_ms, tls_ms, first_byte_ms, total_ms, status_code, failure,
+              failure_detail, note, remote_address, response_headers, response_body, response_encoding,
+              response_truncated, worker, response_sealed)
+       SELECT b.attempt_id, b.subscriber_id, b.id, b.endpoint_id, b.n, b.trigger, b.attempt_status, NOT b.applied, b.url,
+              CASE WHEN b.applied AND b.due_at IS NOT NULL THEN b.due_at ELSE to_timestamp(b.started_at / 1000) END,
+              to_timestamp(b.started_at / 1000), to_timestamp(b.finished_at / 1000), b.dns_ms, b.connect_ms, b.tls_ms,
+              b.first_byte_ms, b.total_ms, b.status_code, b.attempt_failure, b.failure_detail, b.note, b.remote_address,
+              b.response_headers, b.response_body, b.response_encoding, coalesce(b.response_truncated, false), $${OUTCOME.next}, b.response_sealed
+         FROM before b WHERE b.is_there AND b.attempt_id IS NOT NULL)
+     SELECT id, applied, old_place AS "oldPlace", n FROM before WHERE is_there`,
+);
+
+const LANE_CHANGE = given<LaneChange>([
+  ['endpoint_id', 'uuid', (c) => c.endpointId],
+  ['queued', 'int', (c) => c.queued],
+  ['held', 'int', (c) => c.held],
+  ['waiting', 'int', (c) => c.waiting],
+  ['successes', 'int', (c) => c.successes],
+  ['troubled', 'bool', (c) => c.troubled],
+]);
+
+const SETTLE_LANES = inBothForms(
+  'record_settle_lanes',
+  (form) => `WITH locked AS (
+       SELECT c.*, c.successes > 0 AND NOT c.troubled AND l.circuit = 'closed' AND l.warned_percent = 0 AS calm,
+              -- Also after the clock was set back, as in domain's lane.ts.
+              coalesce(now() >= l.sample_at + interval '60 seconds' OR now() < l.sample_at - interval '30 seconds', true) AS stale,
+              coalesce(now() >= l.sample_at + interval '30 seconds' OR now() < l.sample_at - interval '30 seconds', true) AS turned
+         FROM lanes l JOIN ${LANE_CHANGE.sql[form]} c ON c.endpoint_id = l.endpoint_id
+        ORDER BY l.endpoint_id FOR UPDATE OF l)
+     UPDATE lanes l SET queued = greatest(l.queued + k.queued, 0), held = greatest(l.held + k.held, 0),
+            waiting = greatest(l.waiting + k.waiting, 0),
+            window_size = CASE WHEN k.calm THEN greatest(l.window_size, least(l.window_max, l.window_size + k.successes)) ELSE l.window_size END,
+            consecutive_failures = CASE WHEN k.calm THEN 0 ELSE l.consecutive_failures END,
+            failing_since = CASE WHEN k.calm THEN NULL ELSE l.failing_since END,
+            failing_attempts = CASE WHEN k.calm THEN 0 ELSE l.failing_attempts END,
+            sample_at = CASE WHEN k.calm AND k.stale THEN now() WHEN k.calm AND k.turned THEN l.sample_at + interval '30 seconds' ELSE l.sample_at END,
+            previous_attempts = CASE WHEN NOT k.calm THEN l.previous_attempts WHEN k.stale THEN 0 WHEN k.turned THEN l.sample_attempts ELSE l.previous_attempts END,
+            previous_failures = CASE WHEN NOT k.calm THEN l.previous_failures WHEN k.stale THEN 0 WHEN k.turned THEN l.sample_failures ELSE l.previous_failures END,
+            previous_timeouts = CASE WHEN NOT k.calm THEN l.previous_timeouts WHEN k.stale THEN 0 WHEN k.turned THEN l.sample_timeouts ELSE l.previous_timeouts END,
+            sample_attempts = CASE WHEN NOT k.calm THEN l.sample_attempts WHEN k.turned THEN k.successes ELSE l.sample_attempts + k.successes END,
+            sample_failures = CASE WHEN k.calm AND k.turned THEN 0 ELSE l.sample_failures END,
+            sample_timeouts = CASE WHEN k.calm AND k.turned THEN 0 ELSE l.sample_timeouts END
+       FROM locked k WHERE l.endpoint_id = k.endpoint_id
+     RETURNING l.endpoint_id AS "endpointId", (k.successes > 0 OR k.troubled) AND NOT k.calm AS attentive,
+       CASE WHEN ${IS_OPEN} AND l.queued * 2 < l.window_size THEN ${ROOM} ELSE 0 END AS promote,
+       CASE WHEN ${IS_OPEN} THEN ${ROOM} ELSE 0 END AS room`,
+);
+
 /** The SQL of T2. Every method is one statement. */
 export const recordRepository = {
   /**
@@ -148,106 +277,12 @@ export const recordRepository = {
    * one whole retry would find its `{ id, retryCount }` true of another's claim. A late outcome adds its attempt,
    * marked late, and changes nothing else: it burns no try. The claimed job of a delivery that is over or gone ends, too.
    */
-  async record(tx: Tx, outcomes: OutcomeRecord[]): Promise<RecordedOutcome[]> {
-    const rows = await tx.preparedCells(
-      'record_outcomes',
-      `WITH input AS (
-         SELECT * FROM unnest(
-           $1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::int[], $6::text[], $7::text[], $8::float8[], $9::text[], $10::text[],
-           $11::uuid[], $12::text[], $13::text[], $14::float8[], $15::float8[], $16::real[], $17::real[], $18::real[],
-           $19::real[], $20::real[], $21::smallint[], $22::text[], $23::text[], $24::text[], $25::text[], $26::text[],
-           $27::text[], $28::text[], $29::bool[], $30::bool[], $31::text[], $32::text[], $33::bytea[])
-         AS i (id, subscriber_id, endpoint_id, ticket, retry_count, status, place, in_seconds, failure, reason,
-               attempt_id, attempt_status, url, started_at, finished_at, dns_ms, connect_ms, tls_ms,
-               first_byte_ms, total_ms, status_code, attempt_failure, failure_detail, note, remote_address, response_headers,
-               response_body, response_encoding, response_truncated, burns_try, because, gave_up, response_sealed)),
-       before AS MATERIALIZED (
-         SELECT i.*, d.id IS NOT NULL AS is_there, d.trigger, d.due_at, d.place AS old_place, d.attempts + 1 AS n,
-                d.status <> 'pending' AS over, coalesce(j.state = 'active' AND j.retry_count = i.retry_count, false) AS is_claimed,
-                d.status = 'pending' AND d.ticket = i.ticket AND coalesce(j.state = 'active' AND j.retry_count = i.retry_count, false) AS applied
-           FROM input i
-           LEFT JOIN deliveries d ON d.id = i.id AND d.subscriber_id = i.subscriber_id AND d.id >= $35::uuid AND d.id <= $36::uuid
-           -- By its key and nothing else: with the state in here the planner takes the index of active jobs, one by one.
-           LEFT JOIN pgboss.job j ON j.name = '${DELIVER_QUEUE}' AND j.id = i.id),
-       ended AS (
-         -- An array: joined, and without statistics, the planner walks all jobs.
-         DELETE FROM pgboss.job WHERE name = '${DELIVER_QUEUE}' AND id = ANY (ARRAY(
-           SELECT b.id FROM before b WHERE b.is_claimed AND (b.applied OR b.over OR NOT b.is_there)))),
-       moved AS (
-         UPDATE deliveries d SET
-                attempts = d.attempts + (b.attempt_id IS NOT NULL)::int,
-                tries = d.tries + (b.applied AND b.burns_try)::int,
-                faults = d.faults + (b.applied AND b.attempt_id IS NOT NULL AND NOT b.burns_try)::int,
-                status = CASE WHEN b.applied THEN b.status ELSE d.status END,
-                place = CASE WHEN b.applied THEN b.place ELSE d.place END,
-                ticket = d.ticket + b.applied::int,
-                due_at = CASE WHEN NOT b.applied THEN d.due_at
-                              WHEN b.status = 'pending' THEN now() + b.in_seconds * interval '1 second' END,
-                trigger = CASE WHEN b.applied AND b.status = 'pending' AND b.attempt_id IS NOT NULL AND d.trigger <> 'test'
-                               THEN 'retry' ELSE d.trigger END,
-                due_because = CASE WHEN b.applied THEN b.because ELSE d.due_because END,
-                gave_up = CASE WHEN b.applied THEN b.gave_up ELSE d.gave_up END,
-                -- Of what is held or waiting from now on, the table's trigger fills them in.
-                set_aside = CASE WHEN NOT b.applied THEN d.set_aside END, set_aside_at = CASE WHEN NOT b.applied THEN d.set_aside_at END,
-                failure = CASE WHEN b.applied AND b.attempt_id IS NOT NULL THEN b.attempt_failure
-                               WHEN b.applied AND b.status = 'failed' THEN b.failure ELSE d.failure END,
-                status_code = CASE WHEN b.applied AND b.attempt_id IS NOT NULL THEN b.status_code ELSE d.status_code END,
-                cancel_reason = CASE WHEN b.applied THEN b.reason ELSE d.cancel_reason END,
-                finished_at = CASE WHEN b.applied AND b.status <> 'pending' THEN now() ELSE d.finished_at END,
-                updated_at = now()
-           FROM before b
-          -- Without bounds that prune: planned while tables are small, all deliveries between them were read first, and each compared with each of b.
-          WHERE d.id = b.id AND d.subscriber_id = b.subscriber_id AND b.is_there),
-       made AS (
-         INSERT INTO attempts (id, subscriber_id, delivery_id, endpoint_id, n, trigger, status, late, url, scheduled_at,
-                started_at, finished_at, dns_ms, connect_ms, tls_ms, first_byte_ms, total_ms, status_code, failure,
-                failure_detail, note, remote_address, response_headers, response_body, response_encoding,
-                response_truncated, worker, response_sealed)
-         SELECT b.attempt_id, b.subscriber_id, b.id, b.endpoint_id, b.n, b.trigger, b.attempt_status, NOT b.applied, b.url,
-                CASE WHEN b.applied AND b.due_at IS NOT NULL THEN b.due_at ELSE to_timestamp(b.started_at / 1000) END,
-                to_timestamp(b.started_at / 1000), to_timestamp(b.finished_at / 1000), b.dns_ms, b.connect_ms, b.tls_ms,
-                b.first_byte_ms, b.total_ms, b.status_code, b.attempt_failure, b.failure_detail, b.note, b.remote_address,
-                b.response_headers, b.response_body, b.response_encoding, coalesce(b.response_truncated, false), $34, b.response_sealed
-           FROM before b WHERE b.is_there AND b.attempt_id IS NOT NULL)
-       SELECT id, applied, old_place AS "oldPlace", n FROM before WHERE is_there`,
-      [
-        arrayOf(outcomes.map((o) => o.deliveryId)),
-        arrayOf(outcomes.map((o) => o.subscriberId)),
-        arrayOf(outcomes.map((o) => o.endpointId)),
-        arrayOf(outcomes.map((o) => o.ticket)),
-        arrayOf(outcomes.map((o) => o.retryCount)),
-        arrayOf(outcomes.map((o) => o.next.status)),
-        arrayOf(outcomes.map((o) => (o.next.status === 'pending' ? o.next.place : null))),
-        arrayOf(outcomes.map((o) => (o.next.status === 'pending' ? o.next.inSeconds : null))),
-        arrayOf(outcomes.map((o) => (o.next.status === 'failed' ? o.next.failure : null))),
-        arrayOf(outcomes.map((o) => (o.next.status === 'cancelled' ? o.next.reason : null))),
-        arrayOf(outcomes.map((o) => o.attempt?.id)),
-        arrayOf(outcomes.map((o) => o.attempt?.status)),
-        arrayOf(outcomes.map((o) => o.attempt?.url)),
-        arrayOf(outcomes.map((o) => o.attempt?.startedAt.getTime())),
-        arrayOf(outcomes.map((o) => o.attempt?.finishedAt.getTime())),
-        arrayOf(outcomes.map((o) => o.attempt?.dnsMs)),
-        arrayOf(outcomes.map((o) => o.attempt?.connectMs)),
-        arrayOf(outcomes.map((o) => o.attempt?.tlsMs)),
-        arrayOf(outcomes.map((o) => o.attempt?.firstByteMs)),
-        arrayOf(outcomes.map((o) => o.attempt?.totalMs)),
-        arrayOf(outcomes.map((o) => o.attempt?.statusCode)),
-        arrayOf(outcomes.map((o) => o.attempt?.failure)),
-        arrayOf(outcomes.map((o) => o.attempt?.failureDetail)),
-        arrayOf(outcomes.map((o) => o.attempt?.note)),
-        arrayOf(outcomes.map((o) => o.attempt?.remoteAddress)),
-        arrayOf(outcomes.map((o) => o.attempt?.responseHeaders)),
-        arrayOf(outcomes.map((o) => o.attempt?.responseBody)),
-        arrayOf(outcomes.map((o) => o.attempt?.responseEncoding)),
-        arrayOf(outcomes.map((o) => o.attempt?.responseTruncated)),
-        arrayOf(outcomes.map((o) => o.burnsTry)),
-        arrayOf(outcomes.map((o) => (o.next.status === 'pending' ? o.next.because : null))),
-        arrayOf(outcomes.map((o) => (o.next.status === 'failed' ? o.next.gaveUp : null))),
-        arrayOf(outcomes.map((o) => o.attempt?.responseSealed)),
-        outcomes[0]?.worker ?? null,
-        ...boundsOf(outcomes.map((o) => o.deliveryId)),
-      ],
-    );
+  async record(tx: Tx, outcomes: OutcomeRecord[], form = formOf(outcomes)): Promise<RecordedOutcome[]> {
+    const rows = await tx.preparedCells(...RECORD[form], [
+      ...OUTCOME.values(form, outcomes),
+      outcomes[0]?.worker ?? null,
+      ...boundsOf(outcomes.map((o) => o.deliveryId)),
+    ]);
     return rows.map(([id, applied, oldPlace, n]) => ({
       id: id!,
       applied: isTrue(applied),
@@ -261,45 +296,8 @@ export const recordRepository = {
    * the window is queued it is filled, so that promotion comes in batches and not one by one (`room` is for whoever takes them on). A closed circuit that has
    * seen nothing but successes grows its window here, by one for each; any other lane is `attentive` and is told after.
    */
-  async settleLanes(tx: Tx, changes: LaneChange[]): Promise<LaneRoom[]> {
-    return tx.prepared(
-      'record_settle_lanes',
-      `WITH change AS (
-         SELECT * FROM unnest($1::uuid[], $2::int[], $3::int[], $4::int[], $5::int[], $6::bool[])
-           AS c (endpoint_id, queued, held, waiting, successes, troubled)),
-       locked AS (
-         SELECT c.*, c.successes > 0 AND NOT c.troubled AND l.circuit = 'closed' AND l.warned_percent = 0 AS calm,
-                -- Also after the clock was set back, as in domain's lane.ts.
-                coalesce(now() >= l.sample_at + interval '60 seconds' OR now() < l.sample_at - interval '30 seconds', true) AS stale,
-                coalesce(now() >= l.sample_at + interval '30 seconds' OR now() < l.sample_at - interval '30 seconds', true) AS turned
-           FROM lanes l JOIN change c ON c.endpoint_id = l.endpoint_id
-          ORDER BY l.endpoint_id FOR UPDATE OF l)
-       UPDATE lanes l SET queued = greatest(l.queued + k.queued, 0), held = greatest(l.held + k.held, 0),
-              waiting = greatest(l.waiting + k.waiting, 0),
-              window_size = CASE WHEN k.calm THEN greatest(l.window_size, least(l.window_max, l.window_size + k.successes)) ELSE l.window_size END,
-              consecutive_failures = CASE WHEN k.calm THEN 0 ELSE l.consecutive_failures END,
-              failing_since = CASE WHEN k.calm THEN NULL ELSE l.failing_since END,
-              failing_attempts = CASE WHEN k.calm THEN 0 ELSE l.failing_attempts END,
-              sample_at = CASE WHEN k.calm AND k.stale THEN now() WHEN k.calm AND k.turned THEN l.sample_at + interval '30 seconds' ELSE l.sample_at END,
-              previous_attempts = CASE WHEN NOT k.calm THEN l.previous_attempts WHEN k.stale THEN 0 WHEN k.turned THEN l.sample_attempts ELSE l.previous_attempts END,
-              previous_failures = CASE WHEN NOT k.calm THEN l.previous_failures WHEN k.stale THEN 0 WHEN k.turned THEN l.sample_failures ELSE l.previous_failures END,
-              previous_timeouts = CASE WHEN NOT k.calm THEN l.previous_timeouts WHEN k.stale THEN 0 WHEN k.turned THEN l.sample_timeouts ELSE l.previous_timeouts END,
-              sample_attempts = CASE WHEN NOT k.calm THEN l.sample_attempts WHEN k.turned THEN k.successes ELSE l.sample_attempts + k.successes END,
-              sample_failures = CASE WHEN k.calm AND k.turned THEN 0 ELSE l.sample_failures END,
-              sample_timeouts = CASE WHEN k.calm AND k.turned THEN 0 ELSE l.sample_timeouts END
-         FROM locked k WHERE l.endpoint_id = k.endpoint_id
-       RETURNING l.endpoint_id AS "endpointId", (k.successes > 0 OR k.troubled) AND NOT k.calm AS attentive,
-         CASE WHEN ${IS_OPEN} AND l.queued * 2 < l.window_size THEN ${ROOM} ELSE 0 END AS promote,
-         CASE WHEN ${IS_OPEN} THEN ${ROOM} ELSE 0 END AS room`,
-      [
-        changes.map((c) => c.endpointId),
-        changes.map((c) => c.queued),
-        changes.map((c) => c.held),
-        changes.map((c) => c.waiting),
-        changes.map((c) => c.successes),
-        changes.map((c) => c.troubled),
-      ],
-    );
+  async settleLanes(tx: Tx, changes: LaneChange[], form = formOf(changes)): Promise<LaneRoom[]> {
+    return tx.prepared(...SETTLE_LANES[form], LANE_CHANGE.values(form, changes));
   },
 
   /**
