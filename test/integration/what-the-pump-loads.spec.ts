@@ -11,12 +11,13 @@ import { anEvent, openDatabase, registerSubscriber } from '../support/fixtures.j
 import { startPipeline, type Pipeline } from '../support/pipeline.js';
 
 let database: Database;
+let url: string;
 let drop: () => Promise<void>;
 let road: Pipeline;
 
 beforeAll(async () => {
   const created = await createTestDatabase();
-  ({ drop } = created);
+  ({ drop, url } = created);
   database = await openDatabase(created.url);
   road = await startPipeline(database, created.url);
 });
@@ -53,6 +54,37 @@ it('every column of a delivery, whatever is NULL', async () => {
   await database.query('DELETE FROM events');
   expect((await compare()).map(({ event }) => event)).toEqual([null, null]);
 });
+
+// Each connection that is woken is a process of the server that is woken: for a single delivery that is much of what it costs.
+it.each([
+  [1, 1],
+  [20, 2],
+])('%i deliveries with their endpoint on %i connections', async (n, connections) => {
+  const { subscriberId, endpointIds } = await registerSubscriber(database, ['http://127.0.0.1:1/']);
+  const events = Array.from({ length: n }, () => anEvent(subscriberId));
+  await road.accept.accept({ scope: STAFF, events, idempotency: null });
+  const rows = await database.query<{ id: string }>('SELECT id FROM deliveries WHERE subscriber_id = $1', [
+    subscriberId,
+  ]);
+  const fresh = await openDatabase(url);
+  const before = await sessions();
+  const [deliveries, endpoints] = await new PumpRepository(fresh).load(
+    rows.map(({ id }) => id),
+    endpointIds,
+  );
+  const after = await sessions();
+  await fresh.close();
+  expect(deliveries.map(({ id }) => id).sort()).toEqual(rows.map(({ id }) => id).sort());
+  expect([...endpoints.keys()]).toEqual(endpointIds);
+  expect(after - before).toBe(connections);
+});
+
+async function sessions(): Promise<number> {
+  const [{ n }] = await database.query<{ n: number }>(
+    `SELECT count(*)::int AS n FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'`,
+  );
+  return n;
+}
 
 it('every column of an endpoint', async () => {
   const { endpointIds, secret, subscriberId } = await registerSubscriber(database, ['http://127.0.0.1:1/e']);

@@ -527,10 +527,10 @@ export class Pump {
   private async load(
     tickets: ClaimedTicket[],
   ): Promise<[Map<string, DeliveryForAttempt>, Map<string, EndpointForAttempt>]> {
-    const [deliveries, endpoints] = await Promise.all([
-      this.rows.loadDeliveries(tickets.map((ticket) => ticket.deliveryId)),
-      this.rows.loadEndpoints([...new Set(tickets.map((ticket) => ticket.endpointId))]),
-    ]);
+    const [deliveries, endpoints] = await this.rows.load(
+      tickets.map((ticket) => ticket.deliveryId),
+      [...new Set(tickets.map((ticket) => ticket.endpointId))],
+    );
     return [new Map(deliveries.map((delivery) => [delivery.id, delivery])), endpoints];
   }
 

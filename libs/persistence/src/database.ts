@@ -102,6 +102,11 @@ export class Tx {
     return queryCells(this.client, { name, text, values });
   }
 
+  /** As Database.together, which a transaction always is. */
+  together<T>(work: (on: Pick<Tx, 'preparedCells'>) => Promise<T>): Promise<T> {
+    return work(this);
+  }
+
   /** As Database.list. What follows in this transaction is planned as it was before; when it fails nothing follows. */
   async list<T extends object = Row>(text: string, values: unknown[]): Promise<T[]> {
     await this.run(PLAN_AS_LIST);
@@ -347,6 +352,26 @@ export class Database {
   preparedCells(name: string, text: string, values: unknown[]): Promise<Cells[]> {
     if (this.scoped) throw new Error('Bug: cells are read without a scope');
     return queryCells(this.hotPool, { name, text, values });
+  }
+
+  /**
+   * Several statements on one connection, sent in one piece: one of the server's processes is woken for all of them. They run one
+   * after the other, each for itself.
+   */
+  async together<T>(work: (on: Pick<Tx, 'preparedCells'>) => Promise<T>): Promise<T> {
+    if (this.scoped) throw new Error('Bug: cells are read without a scope');
+    const client = await this.hotPool.connect();
+    let broken = true;
+    try {
+      process.nextTick(holdBack(client));
+      const result = await work({
+        preparedCells: (name, text, values) => queryCells(client, { name, text, values }),
+      });
+      broken = false;
+      return result;
+    } finally {
+      client.release(broken);
+    }
   }
 
   /** One statement of a list of the large tables: see LIST_PLANNER. Under no name: its plan has to know the values. */

@@ -10,7 +10,7 @@ import type { DataKey, Place } from '@app/sealing';
 import { arrayOf } from './array-of.js';
 import { boundsOf } from './bounds-of.js';
 import { bytesOf, instantOf, isTrue, jsonOf, listOfBytes, textsOf, type Cells } from './cells.js';
-import type { Database } from './database.js';
+import type { Database, Tx } from './database.js';
 import { headersAt, secretAt } from './endpoints.repository.js';
 import { Generations } from './generations.js';
 import { dataAt } from './sealed-payloads.js';
@@ -116,23 +116,38 @@ const EVENT_BEFORE_MS = 600_000;
 const LOWEST_ID = '00000000-0000-0000-0000-000000000000';
 const HIGHEST_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
 
-/** What the pump reads before a round of attempts: two statements, side by side, whatever the number of jobs. */
+type Reader = Pick<Tx, 'preparedCells'>;
+
+// They take turns on one connection, which is dearer than two side by side as soon as rows are many.
+const FEW = 8;
+
+/** What the pump reads before a round of attempts: two statements, whatever the number of jobs. */
 export class PumpRepository {
   private readonly opened = new Generations<{ cells: Cells; endpoint: EndpointForAttempt }>(
     OPENED_MAX,
     OPENED_MS,
   );
 
-  constructor(private readonly database: Pick<Database, 'preparedCells' | 'vault'>) {}
+  constructor(private readonly database: Pick<Database, 'preparedCells' | 'together' | 'vault'>) {}
+
+  /** What these deliveries, and their endpoints, are now. */
+  async load(
+    deliveryIds: string[],
+    endpointIds: string[],
+  ): Promise<[DeliveryForAttempt[], Map<string, EndpointForAttempt>]> {
+    const both = (on: Reader) =>
+      Promise.all([this.loadDeliveries(deliveryIds, on), this.loadEndpoints(endpointIds, on)]);
+    return deliveryIds.length <= FEW ? this.database.together(both) : both(this.database);
+  }
 
   /** Most events were accepted with their delivery; those of a replay to another endpoint may be of any day. */
-  async loadDeliveries(ids: string[]): Promise<DeliveryForAttempt[]> {
+  async loadDeliveries(ids: string[], on: Reader = this.database): Promise<DeliveryForAttempt[]> {
     const [lowest, highest] = boundsOf(ids);
     const since = lowest === null ? null : uuidFloor(Math.max(0, uuidTimeMs(lowest) - EVENT_BEFORE_MS));
-    const rows = await this.loadRows(ids, [since, highest]);
+    const rows = await this.loadRows(ids, [since, highest], on);
     const older = rows.filter(({ event }) => event === null).map(({ id }) => id);
     if (older.length === 0) return rows;
-    const found = await this.loadRows(older, [LOWEST_ID, HIGHEST_ID]);
+    const found = await this.loadRows(older, [LOWEST_ID, HIGHEST_ID], on);
     return [...rows.filter(({ event }) => event !== null), ...found];
   }
 
@@ -140,8 +155,9 @@ export class PumpRepository {
   private async loadRows(
     ids: string[],
     eventBounds: readonly [string | null, string | null],
+    on: Reader,
   ): Promise<DeliveryForAttempt[]> {
-    const rows = await this.database.preparedCells(
+    const rows = await on.preparedCells(
       'pump_deliveries',
       `SELECT d.id, d.subscriber_id, d.event_id, d.endpoint_id, d.status, d.trigger, d.ticket, d.tries, d.faults, d.attempts,
               d.due_at, d.critical, d.ordering_key, extract(epoch FROM now() - d.run_at)::float8 AS age_seconds, t.retry_policy, e.type, e.version, e.data, e.occurred_at, e.traceparent,
@@ -217,8 +233,8 @@ export class PumpRepository {
     }
   }
 
-  async loadEndpoints(ids: string[]): Promise<Map<string, EndpointForAttempt>> {
-    const rows = await this.database.preparedCells(
+  async loadEndpoints(ids: string[], on: Reader = this.database): Promise<Map<string, EndpointForAttempt>> {
+    const rows = await on.preparedCells(
       'pump_endpoints',
       `SELECT e.id, e.url, e.headers, e.headers_sealed AS "headersSealed", e.signatures, e.signature_headers AS "signatureHeaders",
               e.auth, e.tls, e.credentials_sealed AS "credentialsSealed", e.timeout_ms AS "timeoutMs",
