@@ -218,7 +218,8 @@ WITH before AS MATERIALIZED (
   -- The bounds prune, and only that: by an OR no index can be read. Said plainly, and planned while tables are small, all deliveries between
   -- them were read first, and each compared with each of b.
   WHERE d.id = b.id AND d.subscriber_id = b.subscriber_id AND b.is_there
-  AND ((d.id >= $35::uuid AND d.id <= $36::uuid) OR d.id = $35::uuid)),
+  AND ((d.id >= $35::uuid AND d.id <= $36::uuid) OR d.id = $35::uuid)
+  RETURNING d.id),
      made AS (
   INSERT INTO attempts (id, subscriber_id, delivery_id, endpoint_id, n, trigger, status, late, url, scheduled_at,
   started_at, finished_at, dns_ms, connect_ms, tls_ms, first_byte_ms, total_ms, status_code, failure,
@@ -230,7 +231,7 @@ WITH before AS MATERIALIZED (
   b.first_byte_ms, b.total_ms, b.status_code, b.attempt_failure, b.failure_detail, b.note, b.remote_address,
   b.response_headers, b.response_body, b.response_encoding, coalesce(b.response_truncated, false), $34, b.response_sealed
   FROM before b WHERE b.is_there AND b.attempt_id IS NOT NULL)
-     SELECT id, applied, old_place AS "oldPlace", n FROM before WHERE is_there;
+     SELECT id, applied, old_place AS "oldPlace", n, (SELECT count(*) FROM moved) AS moved FROM before WHERE is_there;
 
 -- record_outcomes
 WITH before AS MATERIALIZED (
@@ -271,7 +272,8 @@ WITH before AS MATERIALIZED (
   -- The bounds prune, and only that: by an OR no index can be read. Said plainly, and planned while tables are small, all deliveries between
   -- them were read first, and each compared with each of b.
   WHERE d.id = b.id AND d.subscriber_id = b.subscriber_id AND b.is_there
-  AND ((d.id >= $35::uuid AND d.id <= $36::uuid) OR d.id = $35::uuid)),
+  AND ((d.id >= $35::uuid AND d.id <= $36::uuid) OR d.id = $35::uuid)
+  RETURNING d.id),
      made AS (
   INSERT INTO attempts (id, subscriber_id, delivery_id, endpoint_id, n, trigger, status, late, url, scheduled_at,
   started_at, finished_at, dns_ms, connect_ms, tls_ms, first_byte_ms, total_ms, status_code, failure,
@@ -283,7 +285,7 @@ WITH before AS MATERIALIZED (
   b.first_byte_ms, b.total_ms, b.status_code, b.attempt_failure, b.failure_detail, b.note, b.remote_address,
   b.response_headers, b.response_body, b.response_encoding, coalesce(b.response_truncated, false), $34, b.response_sealed
   FROM before b WHERE b.is_there AND b.attempt_id IS NOT NULL)
-     SELECT id, applied, old_place AS "oldPlace", n FROM before WHERE is_there;
+     SELECT id, applied, old_place AS "oldPlace", n, (SELECT count(*) FROM moved) AS moved FROM before WHERE is_there;
 
 -- ordering_settle
 WITH change AS (SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[]) AS c (endpoint_id, key, delivery_id, state)),

@@ -143,6 +143,11 @@ describe('the envelope', () => {
     });
   });
 
+  it('takes the last hours of the last year in any zone', async () => {
+    const { body } = await publish('1', ',"occurredAt":"9999-12-31T23:59:59-14:00"');
+    expect((await stored(body.id)).occurred_at.toISOString()).toBe('+010000-01-01T13:59:59.000Z');
+  });
+
   it('keeps a trace that is well-formed and ignores any other', async () => {
     const good = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
     for (const [traceparent, kept] of [

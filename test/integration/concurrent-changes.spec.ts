@@ -13,7 +13,7 @@ import { createLogger, Metrics } from '@app/observability';
 import { recordRepository } from '@app/persistence';
 import type { Ticket } from '@app/queue';
 import pg from 'pg';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { anEvent } from '../support/fixtures.js';
 import { Boundary, outcomeOf, type Customer } from './boundary-fixture.js';
 
@@ -124,6 +124,49 @@ it('every outcome finds its row while others change the same ones', async () => 
 }, 60_000);
 
 class Undone extends Error {}
+
+it.each([1, 2])('a change in the middle of %i that nobody locked is no silent loss', async (n) => {
+  const customer = await boundary.customer();
+  await spread(customer, 3);
+  const { queue } = boundary.workers[0];
+  const tickets = (await queue.claim(3, [])).slice(0, n);
+  const rows = await boundary.database.query<{ id: string }>(
+    'SELECT * FROM deliveries WHERE id = ANY($1) ORDER BY id',
+    [tickets.map(({ deliveryId }) => deliveryId)],
+  );
+  const outcomes = rows.map((row) =>
+    outcomeOf(
+      row,
+      tickets.find(({ deliveryId }) => deliveryId === row.id)!,
+      'delivered',
+    ),
+  );
+  const other = new pg.Client({ connectionString: boundary.url });
+  await other.connect();
+  await other.query('BEGIN');
+  await other.query('UPDATE deliveries SET updated_at = now() WHERE id = $1', [rows[0].id]);
+  const recorded = boundary.database
+    .hotTransaction((tx) => recordRepository.record(tx, outcomes))
+    .then(
+      () => 'recorded',
+      () => 'refused',
+    );
+  const waits = `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+  await vi.waitFor(async () => expect((await other.query(waits)).rows).toHaveLength(1), 10_000);
+  await other.query('COMMIT');
+  await other.end();
+  const told = await recorded;
+  const [{ moved }] = await boundary.database.query<{ moved: number }>(
+    `SELECT count(*)::int AS moved FROM deliveries WHERE id = ANY($1) AND status = 'delivered'`,
+    [rows.map(({ id }) => id)],
+  );
+  expect({ told, moved }).toEqual(told === 'recorded' ? { told, moved: n } : { told, moved: 0 });
+  // They are claimed still, and may be recorded.
+  const recorder = recorderOf();
+  if (told === 'refused') for (const outcome of outcomes) recorder.add(outcome);
+  await recorder.drain();
+  await boundary.proveAll();
+});
 
 function recorderOf(): RecordOutcomes {
   const { queue } = boundary.workers[0];

@@ -121,7 +121,8 @@ const EVENT = given<NewEvent & { sealed: Buffer | null }>(
     ['data', 'text', (e) => (e.sealed ? null : e.data)],
     ['matched', 'int', (e) => e.matched],
     ['traceparent', 'text', (e) => e.traceparent],
-    ['occurred_at', 'timestamptz', (e) => e.occurredAt.toISOString()],
+    // In UTC the last hours of 9999 may be of 10000, which is written +010000 here: PostgreSQL takes that for a time zone.
+    ['occurred_at', 'timestamptz', (e) => e.occurredAt.toISOString().replace(/^\+0/, '')],
     ['priority', 'text', (e) => e.priority],
     ['ordering_key', 'text', (e) => e.orderingKey],
     ['data_sealed', 'bytea', (e) => e.sealed],

@@ -32,9 +32,12 @@ export function shareOut(poolMax: number): { hot: number; claims: number; ordina
   return { ordinary, claims: 1, hot: Math.max(2, poolMax - ordinary - 1) };
 }
 
-/** Set with the connection itself: no statement of ours ever runs as anybody else. */
+/**
+ * Set with the connection itself: no statement of ours ever runs as anybody else. Nor does the planner read the CHECKs of each day that a list
+ * may touch, to see whether they exclude it (docs/adr/0016): days are told apart by their bounds.
+ */
 export function sessionOptions(role?: DatabaseRole): string {
-  return `-c timezone=UTC${role === undefined ? '' : ` -c role=${role}`}`;
+  return `-c timezone=UTC -c constraint_exclusion=off${role === undefined ? '' : ` -c role=${role}`}`;
 }
 
 /** The one pool of a process. Not yet connected: call `initialize()`. */

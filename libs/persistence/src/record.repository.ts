@@ -2,7 +2,7 @@ import { DELIVER_QUEUE } from '@app/contracts';
 import type { Trigger } from '@app/domain';
 import { arrayOf } from './array-of.js';
 import { boundsOf } from './bounds-of.js';
-import { instantOf, isTrue } from './cells.js';
+import { instantOf, isTrue, type Cells } from './cells.js';
 import type { Tx } from './database.js';
 import { formOf, given, inBothForms } from './given.js';
 
@@ -191,7 +191,8 @@ const RECORD = inBothForms(
         -- The bounds prune, and only that: by an OR no index can be read. Said plainly, and planned while tables are small, all deliveries between
         -- them were read first, and each compared with each of b.
         WHERE d.id = b.id AND d.subscriber_id = b.subscriber_id AND b.is_there
-          AND ((d.id >= $${OUTCOME.next + 1}::uuid AND d.id <= $${OUTCOME.next + 2}::uuid) OR d.id = $${OUTCOME.next + 1}::uuid)),
+          AND ((d.id >= $${OUTCOME.next + 1}::uuid AND d.id <= $${OUTCOME.next + 2}::uuid) OR d.id = $${OUTCOME.next + 1}::uuid)
+        RETURNING d.id),
      made AS (
        INSERT INTO attempts (id, subscriber_id, delivery_id, endpoint_id, n, trigger, status, late, url, scheduled_at,
               started_at, finished_at, dns_ms, connect_ms, tls_ms, first_byte_ms, total_ms, status_code, failure,
@@ -203,7 +204,7 @@ const RECORD = inBothForms(
               b.first_byte_ms, b.total_ms, b.status_code, b.attempt_failure, b.failure_detail, b.note, b.remote_address,
               b.response_headers, b.response_body, b.response_encoding, coalesce(b.response_truncated, false), $${OUTCOME.next}, b.response_sealed
          FROM before b WHERE b.is_there AND b.attempt_id IS NOT NULL)
-     SELECT id, applied, old_place AS "oldPlace", n FROM before WHERE is_there`,
+     SELECT id, applied, old_place AS "oldPlace", n, (SELECT count(*) FROM moved) AS moved FROM before WHERE is_there`,
 );
 
 const LANE_CHANGE = given<LaneChange>([
@@ -283,6 +284,7 @@ export const recordRepository = {
       outcomes[0]?.worker ?? null,
       ...boundsOf(outcomes.map((o) => o.deliveryId)),
     ]);
+    refuseWhenShort(rows);
     return rows.map(([id, applied, oldPlace, n]) => ({
       id: id!,
       applied: isTrue(applied),
@@ -390,3 +392,11 @@ export const recordRepository = {
     );
   },
 };
+
+/** Without the locks of `lock` PostgreSQL 18 leaves out rows that somebody changes meanwhile (docs/adr/0007): they would stand still, their tickets gone. */
+function refuseWhenShort(rows: readonly Cells[]): void {
+  const found = new Set(rows.map(([id]) => id)).size;
+  const moved = Number(rows[0]?.[4] ?? 0);
+  if (moved !== found)
+    throw new Error(`Bug: of ${found} deliveries ${moved} were moved on; were they locked?`);
+}
