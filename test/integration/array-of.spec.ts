@@ -111,4 +111,6 @@ it('one row is given as the same row among many', async () => {
   for (const row of rows) expect(await read('one', [row])).toEqual([row]);
   expect(await read('many', [])).toEqual([]);
   expect(await read('one', [])).toEqual([]);
+  // None of them is dropped.
+  expect(() => GIVEN.values('one', rows)).toThrow('4 rows');
 });

@@ -34,10 +34,11 @@ export function given<Row>(columns: readonly GivenColumn<Row>[], first = 1): Giv
       many: `(SELECT * FROM unnest(${arrays}) AS x (${names}))`,
     },
     next: first + columns.length,
-    values: (form, rows) =>
-      columns.map(([, , of]) =>
-        form === 'many' ? arrayOf(rows.map(of)) : rows.length === 0 ? null : of(rows[0]),
-      ),
+    values: (form, rows) => {
+      if (form === 'many') return columns.map(([, , of]) => arrayOf(rows.map(of)));
+      if (rows.length > 1) throw new Error(`Bug: ${rows.length} rows are given as one`);
+      return columns.map(([, , of]) => (rows.length === 0 ? null : of(rows[0])));
+    },
   };
 }
 
